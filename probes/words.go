@@ -1,0 +1,43 @@
+package probes
+
+import "bytes"
+
+// firstLine is the first line of what was heard, without its line end; all of it where
+// no line has ended yet.
+func firstLine(heard []byte) []byte {
+	if i := bytes.IndexByte(heard, '\n'); i >= 0 {
+		heard = heard[:i]
+	}
+	return bytes.TrimSuffix(heard, []byte("\r"))
+}
+
+// containsWord says whether one of the words stands in the text, without regard to case
+// and not as a part of a longer word.
+func containsWord(text []byte, words ...string) bool {
+	for _, w := range words {
+		for rest := text; ; {
+			i := indexFold(rest, w)
+			if i < 0 {
+				break
+			}
+			end := i + len(w)
+			if (i == 0 || !isLetter(rest[i-1])) && (end == len(rest) || !isLetter(rest[end])) {
+				return true
+			}
+			rest = rest[end:]
+		}
+	}
+	return false
+}
+
+func isLetter(b byte) bool { return b|0x20 >= 'a' && b|0x20 <= 'z' }
+
+// indexFold is bytes.Index without regard to the case of ASCII letters.
+func indexFold(text []byte, word string) int {
+	for i := 0; i+len(word) <= len(text); i++ {
+		if bytes.EqualFold(text[i:i+len(word)], []byte(word)) {
+			return i
+		}
+	}
+	return -1
+}

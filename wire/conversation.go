@@ -1,0 +1,362 @@
+package wire
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// Conversation is one connection to one endpoint: bounded in time and size, recorded to
+// the byte. It belongs to one goroutine. Once something failed, every method returns
+// that same [*Failure]; what was heard until then stays readable with [Conversation.Pending].
+//
+// Slices that its methods return point into the record: they stay valid, and must not be
+// written to.
+type Conversation struct {
+	ctx      context.Context
+	stop     func() bool // detaches from ctx
+	conn     net.Conn    // the layer that we read from and write to
+	bottom   net.Conn    // the TCP connection
+	session  *tls.Conn
+	endpoint Endpoint
+	security Security
+	limits   Limits
+	manners  Manners
+	offer    TLSOffer
+	began    time.Time // dialling began
+	stood    time.Time // the connection stood
+	whole    time.Time // when the conversation must be over
+	tls      *TLSState
+
+	heard  []byte // everything received, TLS removed
+	read   int    // heard[:read] was consumed
+	said   []byte // everything sent, TLS removed
+	turns  int
+	record record
+
+	firstByte time.Duration // from stood to the first byte; 0 while there is none
+	failure   *Failure
+	closed    bool
+}
+
+const firstBuffer = 2 << 10 // holds nearly every mail, FTP and news dialogue whole
+
+func newConversation(ctx context.Context, conn net.Conn, e Endpoint, l Limits, m Manners, o TLSOffer, began time.Time) *Conversation {
+	c := &Conversation{
+		ctx: ctx, conn: conn, bottom: conn, endpoint: e, security: Plain, limits: l, manners: m, offer: o,
+		began: began, stood: time.Now(), whole: began.Add(l.Whole),
+		heard: make([]byte, 0, firstBuffer),
+	}
+	// When ctx ends, a read or write under way must end too.
+	c.stop = context.AfterFunc(ctx, func() { conn.SetDeadline(longAgo) })
+	return c
+}
+
+var longAgo = time.Unix(1, 0)
+
+// Endpoint is where the conversation goes.
+func (c *Conversation) Endpoint() Endpoint { return c.endpoint }
+
+// Security is how the conversation is protected now.
+func (c *Conversation) Security() Security { return c.security }
+
+// TLS is what the handshake taught, nil in the clear.
+func (c *Conversation) TLS() *TLSState { return c.tls }
+
+// Manners are how the caller wants us to behave.
+func (c *Conversation) Manners() Manners { return c.manners }
+
+// Failure is what ended the conversation, nil while it goes on.
+func (c *Conversation) Failure() *Failure { return c.failure }
+
+// Local is our side's address, the zero value where the transport has none.
+func (c *Conversation) Local() netip.AddrPort {
+	if a, ok := c.bottom.LocalAddr().(*net.TCPAddr); ok {
+		p := a.AddrPort()
+		return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
+	}
+	return netip.AddrPort{}
+}
+
+// FirstByte is how long the server took to say its first byte after the connection
+// stood, 0 while it has said none.
+func (c *Conversation) FirstByte() time.Duration { return c.firstByte }
+
+// Elapsed is the time since the connection stood.
+func (c *Conversation) Elapsed() time.Duration { return time.Since(c.stood) }
+
+// RoundTrip is how long the connection took to stand: about one round trip.
+func (c *Conversation) RoundTrip() time.Duration { return c.stood.Sub(c.began) }
+
+// Traffic counts the bytes received and sent, TLS removed.
+func (c *Conversation) Traffic() (received, sent int) { return len(c.heard), len(c.said) }
+
+// Pending is what was received and not yet consumed.
+func (c *Conversation) Pending() []byte { return c.heard[c.read:len(c.heard):len(c.heard)] }
+
+// Listen waits until the server has said a whole line, or something followed by a
+// silence of Limits.Settle, or nothing for the given patience (0 is Limits.Greeting).
+// What was said is returned and stays unconsumed; silence is no failure.
+func (c *Conversation) Listen(patience time.Duration) ([]byte, error) {
+	if c.failure != nil {
+		return c.Pending(), c.failure
+	}
+	until := time.Now().Add(or(patience, c.limits.Greeting))
+	for bytes.IndexByte(c.Pending(), '\n') < 0 && len(c.Pending()) < c.limits.Line {
+		err := c.fill(until)
+		switch {
+		case err == nil:
+			if settled := time.Now().Add(c.limits.Settle); settled.Before(until) {
+				until = settled
+			}
+		case errors.Is(err, errSilence):
+			return c.Pending(), nil
+		default:
+			return c.Pending(), err
+		}
+	}
+	return c.Pending(), nil
+}
+
+// ReadLine consumes a line, its line feed included. Whatever stands before the line feed
+// is kept, a carriage return or none.
+func (c *Conversation) ReadLine() ([]byte, error) {
+	if c.failure != nil {
+		return nil, c.failure
+	}
+	until := time.Now().Add(c.limits.Reply)
+	seen := 0
+	for {
+		pending := c.Pending()
+		if i := bytes.IndexByte(pending[seen:], '\n'); i >= 0 {
+			if seen+i+1 > c.limits.Line {
+				return nil, c.fail(limitReached(OpRead, "line length in bytes", c.limits.Line))
+			}
+			return c.consume(seen + i + 1), nil
+		}
+		seen = len(pending)
+		if seen >= c.limits.Line {
+			return nil, c.fail(limitReached(OpRead, "line length in bytes", c.limits.Line))
+		}
+		if err := c.fill(until); err != nil {
+			return nil, c.silenceFails(err)
+		}
+	}
+}
+
+// ReadFull consumes exactly n bytes.
+func (c *Conversation) ReadFull(n int) ([]byte, error) {
+	if _, err := c.Peek(n); err != nil {
+		return nil, err
+	}
+	return c.consume(n), nil
+}
+
+// Peek waits for n bytes and returns them unconsumed.
+func (c *Conversation) Peek(n int) ([]byte, error) {
+	if c.failure != nil {
+		return nil, c.failure
+	}
+	until := time.Now().Add(c.limits.Reply)
+	for len(c.Pending()) < n {
+		if err := c.fill(until); err != nil {
+			return nil, c.silenceFails(err)
+		}
+	}
+	return c.Pending()[:n], nil
+}
+
+// ReadRest consumes whatever comes until the server closes, or falls silent for
+// Limits.Settle, or has sent most bytes. To say nothing at all within Limits.Reply is a
+// failure of kind timeout; the other ends are none.
+func (c *Conversation) ReadRest(most int) ([]byte, error) {
+	if c.failure != nil {
+		return nil, c.failure
+	}
+	until := time.Now().Add(c.limits.Reply)
+	for len(c.Pending()) < most {
+		err := c.fill(until)
+		if err == nil {
+			until = time.Now().Add(c.limits.Settle)
+			continue
+		}
+		if len(c.Pending()) == 0 {
+			return nil, c.silenceFails(err)
+		}
+		break
+	}
+	return c.consume(min(most, len(c.Pending()))), nil
+}
+
+// Send says a line; CR LF is added. A line break or NUL inside would be a second command
+// in disguise and is refused.
+func (c *Conversation) Send(line string) error {
+	for i := range len(line) {
+		if b := line[i]; b == '\r' || b == '\n' || b == 0 {
+			return c.fail(&Failure{Op: OpWrite, Kind: Internal, Err: errors.New("a line break inside a command")})
+		}
+	}
+	return c.send(line, "\r\n")
+}
+
+// Ask says a line and reads a line.
+func (c *Conversation) Ask(line string) ([]byte, error) {
+	if err := c.Send(line); err != nil {
+		return nil, err
+	}
+	return c.ReadLine()
+}
+
+// Say sends raw bytes as one message.
+func (c *Conversation) Say(message []byte) error { return c.send(string(message), "") }
+
+func (c *Conversation) send(line, end string) error {
+	if c.failure != nil {
+		return c.failure
+	}
+	if c.turns++; c.turns > c.limits.Turns {
+		return c.fail(limitReached(OpWrite, "messages sent", c.limits.Turns))
+	}
+	from := len(c.said)
+	c.said = append(append(c.said, line...), end...)
+	message := c.said[from:]
+	c.record.note(eventSaid, len(message), time.Since(c.began))
+	if err := c.arm(c.earlier(time.Now().Add(c.limits.Reply))); err != nil {
+		return c.fail(failureOf(OpWrite, err))
+	}
+	if _, err := c.conn.Write(message); err != nil {
+		return c.fail(c.because(OpWrite, err))
+	}
+	return nil
+}
+
+// Malformed ends the conversation because a reply does not fit the protocol's grammar.
+func (c *Conversation) Malformed(what string, got []byte) error {
+	return c.fail(protocolError(what, got))
+}
+
+// TooMuch ends the conversation because something exceeds a bound of the probe's own.
+func (c *Conversation) TooMuch(what string, bound int) error {
+	return c.fail(limitReached(OpRead, what, bound))
+}
+
+// Close ends the conversation and closes the TCP connection, not the TLS layer on it: a
+// goodbye of TLS may block for seconds.
+func (c *Conversation) Close() error {
+	if c.closed {
+		return nil
+	}
+	c.closed = true
+	c.stop()
+	if c.failure == nil {
+		c.record.end = time.Since(c.began)
+		c.failure = &Failure{Op: OpRead, Kind: Canceled, Err: errors.New("the conversation was closed")}
+		c.record.left = true
+	}
+	return c.bottom.Close()
+}
+
+// errSilence is a wait that ended with nothing new.
+var errSilence = errors.New("silence")
+
+// fill waits for more bytes until the given time. It returns errSilence when that time
+// came, and fails the conversation on anything else.
+func (c *Conversation) fill(until time.Time) error {
+	if len(c.heard) >= c.limits.Bytes {
+		return c.fail(limitReached(OpRead, "bytes received", c.limits.Bytes))
+	}
+	if cap(c.heard) == len(c.heard) {
+		grown := make([]byte, len(c.heard), min(2*cap(c.heard), c.limits.Bytes))
+		copy(grown, c.heard) // slices handed out before keep pointing to the old bytes
+		c.heard = grown
+	}
+	deadline := c.earlier(until)
+	if err := c.arm(deadline); err != nil {
+		return c.fail(failureOf(OpRead, err))
+	}
+	n, err := c.conn.Read(c.heard[len(c.heard):cap(c.heard)])
+	if n > 0 {
+		c.heard = c.heard[:len(c.heard)+n]
+		if c.firstByte == 0 {
+			c.firstByte = max(time.Since(c.stood), 1)
+		}
+		c.record.note(eventHeard, n, time.Since(c.began))
+		return nil // an error that came with bytes comes again
+	}
+	if err == nil {
+		return nil
+	}
+	f := c.because(OpRead, err)
+	if f.Kind == Timeout && c.ctx.Err() == nil && deadline.Equal(until) {
+		return errSilence
+	}
+	return c.fail(f)
+}
+
+// hear adds bytes that came beside the usual way.
+func (c *Conversation) hear(b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	c.heard = append(c.heard, b...)
+	c.record.note(eventHeard, len(b), time.Since(c.began))
+}
+
+// because explains an error of a read or write: the context's end and the limit of the
+// whole conversation show as deadlines too.
+func (c *Conversation) because(op Op, err error) *Failure {
+	f := failureOf(op, err)
+	if f.Kind == Internal && c.session != nil {
+		f.Kind = TLSFailed // a broken record in the session
+	}
+	if f.Kind != Timeout && f.Kind != Canceled {
+		return f
+	}
+	if cause := c.ctx.Err(); cause != nil {
+		return failureOf(op, cause)
+	}
+	if !time.Now().Before(c.whole) {
+		return limitReached(op, "the whole conversation's time", c.limits.Whole)
+	}
+	return f
+}
+
+func (c *Conversation) silenceFails(err error) error {
+	if errors.Is(err, errSilence) {
+		return c.fail(&Failure{Op: OpRead, Kind: Timeout, Err: errors.New("no answer in time")})
+	}
+	return err
+}
+
+func (c *Conversation) fail(f *Failure) *Failure {
+	if c.failure == nil {
+		c.failure = f
+		c.record.end = time.Since(c.began)
+	}
+	return c.failure
+}
+
+// arm sets the deadline of the next read or write.
+func (c *Conversation) arm(deadline time.Time) error {
+	if err := c.conn.SetDeadline(deadline); err != nil {
+		return err
+	}
+	return c.ctx.Err() // asked after the deadline was set: its end may have been overwritten
+}
+
+func (c *Conversation) earlier(t time.Time) time.Time {
+	if c.whole.Before(t) {
+		return c.whole
+	}
+	return t
+}
+
+func (c *Conversation) consume(n int) []byte {
+	from := c.read
+	c.read += n
+	return c.heard[from:c.read:c.read]
+}

@@ -1,0 +1,83 @@
+package wire
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+// serve answers one connection on loopback with the given function.
+func serve(t *testing.T, answer func(net.Conn)) Endpoint {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	t.Cleanup(func() { l.Close(); <-done })
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			answer(c)
+			c.Close()
+		}
+	}()
+	return Endpoint{Addr: l.Addr().(*net.TCPAddr).AddrPort()}
+}
+
+func TestConversationIsRecordedAndReplayed(t *testing.T) {
+	e := serve(t, func(c net.Conn) {
+		c.Write([]byte("+OK ready\r\n"))
+		buf := make([]byte, 6)
+		c.Read(buf)
+		c.Write([]byte("+OK b\xffye\r\n"))
+	})
+	talk := func(caller Caller) *Conversation {
+		c, err := caller.Open(context.Background(), e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if g, err := c.Listen(0); err != nil || string(g) != "+OK ready\r\n" {
+			t.Fatalf("Listen = %q, %v", g, err)
+		}
+		if l, err := c.ReadLine(); err != nil || string(l) != "+OK ready\r\n" {
+			t.Fatalf("ReadLine = %q, %v", l, err)
+		}
+		if l, err := c.Ask("QUIT"); err != nil || string(l) != "+OK b\xffye\r\n" {
+			t.Fatalf("Ask = %q, %v", l, err)
+		}
+		c.Close()
+		return c
+	}
+	c := talk(Caller{})
+	var text bytes.Buffer
+	tr := &Transcript{Notes: []string{"a server"}, Exchanges: []Exchange{c.Exchange()}, Conclusions: []string{"confirmed pop3"}}
+	if _, err := tr.WriteTo(&text); err != nil {
+		t.Fatal(err)
+	}
+	const want = `# a server
+< +OK ready\r\n
+> QUIT\r\n
+< +OK b\xffye\r\n
+. left
+= confirmed pop3
+`
+	if text.String() != want {
+		t.Fatalf("transcript:\n%s\nwant:\n%s", text.String(), want)
+	}
+	again, err := ReadTranscript("t", strings.NewReader(want), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, piece := range []int{0, 1, 2, 3, 7} {
+		talk(Caller{Transport: &Replay{Transcript: again, Piece: piece}})
+	}
+	_ = netip.AddrPort{}
+}
