@@ -1,0 +1,345 @@
+package fingerprint
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Problem is one thing wrong with a signature.
+type Problem struct {
+	File      string
+	Line      int
+	Signature string // id; "" for a problem of a whole file
+	Text      string
+	Warning   bool // worth a look, but allowed
+}
+
+func (p Problem) String() string {
+	text := p.Text
+	if p.Signature != "" {
+		text = p.Signature + ": " + text
+	}
+	if p.Warning {
+		text = "warning: " + text
+	}
+	return fmt.Sprintf("%s:%d: %s", p.File, p.Line, text)
+}
+
+// Check holds signatures to the rules of db/README.md. They are searched in the order of s, which
+// must hold them: s is Load(Files()) for the built-in ones, and Load(Files()).With(own) for a
+// user's, so that shadowing either way is found. Keys are the evidence keys that exist; with
+// none given, keys are not checked.
+func (s *Set) Check(own []Signature, keys []string) []Problem {
+	c := checker{set: s, keys: keys, ids: map[string][]*rule{}}
+	for _, r := range s.rules {
+		c.ids[r.ID] = append(c.ids[r.ID], r)
+	}
+	for i := range own {
+		c.check(&own[i])
+	}
+	c.taken(own)
+	return c.problems
+}
+
+// needNoLiteral are the signatures that may go without a literal, each with the reason.
+var needNoLiteral = map[string]string{}
+
+// minLiteral is how long the literal must be that each match contains, in bytes.
+const minLiteral = 2
+
+type checker struct {
+	set      *Set
+	keys     []string
+	ids      map[string][]*rule
+	problems []Problem
+	current  *Signature
+}
+
+func (c *checker) fault(line int, format string, args ...any) {
+	c.problems = append(c.problems, Problem{File: c.current.File, Line: line, Signature: c.current.ID, Text: fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) check(s *Signature) {
+	c.current = s
+	if s.Source == "" {
+		c.fault(s.Line, "no source: say where the form of the text is documented, or was seen")
+	}
+	if len(s.Examples) == 0 {
+		c.fault(s.Line, "no example")
+	}
+	if c.keys != nil && !slices.Contains(c.keys, s.On) {
+		c.fault(s.Line, "no probe notes the key %q%s", s.On, similar(s.On, c.keys))
+	}
+	if s.Behaviour && s.Certainty > 75 {
+		c.fault(s.Line, "certainty %d: what is concluded from behaviour is at most 75", s.Certainty)
+	}
+	c.templates(s)
+	c.breadth(s)
+	r := c.rule(s)
+	if r == nil {
+		return
+	}
+	for _, e := range s.Examples {
+		c.example(r, e)
+	}
+	for _, x := range s.Rejects {
+		if slices.Contains(c.speakers(s.On, x.Text), r) {
+			c.fault(x.Line, "takes the reject %s", quoted(x.Text))
+		}
+	}
+}
+
+// rule finds the signature in the set.
+func (c *checker) rule(s *Signature) *rule {
+	same := c.ids[s.ID]
+	for _, r := range same {
+		if r.File == s.File && r.Line == s.Line {
+			if len(same) > 1 {
+				other := same[0]
+				if other == r {
+					other = same[1]
+				}
+				c.fault(s.Line, "the id is used in %s:%d too", other.File, other.Line)
+			}
+			return r
+		}
+	}
+	c.fault(s.Line, "is not in the set that is searched")
+	return nil
+}
+
+func (c *checker) templates(s *Signature) {
+	for _, t := range s.Claims {
+		if !strings.Contains(t.Text, "${") {
+			c.spelling(s.Line, t.Field, t.Text)
+		}
+		if t.Field == "protocol" && s.On != "tcp.greeting" && s.On != "tcp.answer" {
+			c.fault(s.Line, "protocol is only claimed on tcp.greeting and tcp.answer")
+		}
+	}
+}
+
+// spelling holds products and systems to products.yaml.
+func (c *checker) spelling(line int, field, value string) {
+	if field != "product" && field != "os" || value == "" {
+		return
+	}
+	known := c.set.catalogue()
+	p := known.byName[value]
+	switch {
+	case p != nil && field == "os" && p.Part == "a":
+		c.fault(line, "os %q is an application in products.yaml; want part o", value)
+	case p != nil:
+	case known.aka[strings.ToLower(value)] != "":
+		c.fault(line, "%s %q is spelt %q in products.yaml", field, value, known.aka[strings.ToLower(value)])
+	default:
+		c.fault(line, "%s %q is not in products.yaml%s", field, value, similar(value, slices.Collect(maps.Keys(known.byName))))
+	}
+}
+
+func (c *checker) breadth(s *Signature) {
+	need := literals(s.Match)
+	if needNoLiteral[s.ID] == "" && !slices.ContainsFunc(need, func(place []string) bool { return shortest(place) >= minLiteral }) {
+		c.fault(s.Line, "no text of %d bytes or more that every match must contain: too broad", minLiteral)
+	}
+	prog, err := s.compile()
+	if err != nil {
+		return // told by Parse
+	}
+	for _, sample := range randomTexts() {
+		if text, _ := latin1(sample); prog.re.Match(text) {
+			c.fault(s.Line, "matches random text, such as %s: too broad", quoted(sample))
+			return
+		}
+	}
+}
+
+func shortest(place []string) int {
+	n := len(place[0])
+	for _, s := range place {
+		n = min(n, len(s))
+	}
+	return n
+}
+
+// randomTexts are texts that no server sends on purpose, some of them behind the codes with which
+// replies begin. They are the same in every run.
+func randomTexts() [][]byte {
+	random := rand.New(rand.NewPCG(1, 2))
+	var list [][]byte
+	for i := range 400 {
+		text := []byte([]string{"", "220 ", "+OK ", "* OK ", "200 ", "SSH-2.0-", "HTTP/1.1 200 ", ""}[i%8])
+		for range 8 + random.IntN(60) {
+			if i%3 == 0 {
+				text = append(text, byte(random.IntN(256)))
+			} else {
+				text = append(text, byte(' '+random.IntN('~'-' ')))
+			}
+		}
+		list = append(list, text)
+	}
+	return list
+}
+
+// speakers are the rules that speak on a text when the whole set is searched in order.
+func (c *checker) speakers(key string, raw []byte) (list []*rule) {
+	if k := c.set.keys[key]; k != nil {
+		text, _ := latin1(raw)
+		k.each(raw, text, func(r *rule, _ *program, _ []int) { list = append(list, r) })
+	}
+	return list
+}
+
+func (c *checker) example(r *rule, e Example) {
+	text, _ := latin1(e.Text)
+	prog := r.program()
+	m := prog.re.FindSubmatchIndex(text)
+	if m == nil {
+		_, end, wanted := follow(r.Match, e.Text)
+		if wanted != "" {
+			wanted = ", then wants " + wanted
+		}
+		c.fault(e.Line, "the pattern does not match %s: it follows it up to %s%s", quoted(e.Text), quoted(e.Text[:end]), wanted)
+		return
+	}
+	if !slices.Contains(c.speakers(r.On, e.Text), r) {
+		for _, other := range c.speakers(r.On, e.Text) {
+			if !other.Adds {
+				c.fault(e.Line, "%s is taken by %s (%s:%d), which stands before it", quoted(e.Text), other.ID, other.File, other.Line)
+				return
+			}
+		}
+		c.fault(e.Line, "%s is matched by the pattern but not found by the search: the required literals are wrong", quoted(e.Text))
+		return
+	}
+	c.gives(r, e, c.set.claim(nil, r, prog, e.Text, text, m))
+}
+
+// gives compares what an example says with what the signature claims from it.
+func (c *checker) gives(r *rule, e Example, claims []Claim) {
+	explicit := map[string]bool{}
+	for _, out := range r.program().claims {
+		explicit[out.field] = true
+	}
+	got := map[string]string{}
+	for _, claim := range claims {
+		c.spelling(e.Line, claim.Field, claim.Value)
+		if _, twice := got[claim.Field]; !twice {
+			got[claim.Field] = claim.Value
+		}
+	}
+	for _, field := range Fields {
+		want, said := e.Gives[field]
+		have, claimed := got[field]
+		followsProduct := field == "product" || field == "vendor" || field == "cpe"
+		switch {
+		case said && !claimed:
+			c.fault(e.Line, "%s: does not give %s %q", quoted(e.Text), field, want)
+		case said && want != have:
+			c.fault(e.Line, "%s: gives %s %q, not %q", quoted(e.Text), field, have, want)
+		case !said && claimed && !followsProduct:
+			c.fault(e.Line, "%s: gives %s %q too, which \"gives\" does not say", quoted(e.Text), field, have)
+		}
+		if field == "cpe" && explicit["cpe"] && claimed && len(splitCPE(have)) != 13 {
+			c.fault(e.Line, "cpe %q: want 13 parts, cpe:2.3:part:vendor:product:version:*:*:*:*:*:*:*", have)
+		}
+	}
+}
+
+// taken warns where a user's signature takes the examples of another product.
+func (c *checker) taken(own []Signature) {
+	mine := map[*rule]*Signature{}
+	for i := range own {
+		for _, r := range c.ids[own[i].ID] {
+			if r.File == own[i].File && r.Line == own[i].Line {
+				mine[r] = &own[i]
+			}
+		}
+	}
+	for _, other := range c.set.rules {
+		if mine[other] != nil || other.Adds {
+			continue
+		}
+		for _, e := range other.Examples {
+			for _, r := range c.speakers(other.On, e.Text) {
+				if s := mine[r]; s != nil && !r.Adds && product(s) != product(&other.Signature) {
+					c.problems = append(c.problems, Problem{File: s.File, Line: s.Line, Signature: s.ID, Warning: true,
+						Text: fmt.Sprintf("takes the example %s of %s (%s:%d), another product", quoted(e.Text), other.ID, other.File, e.Line)})
+				}
+			}
+		}
+	}
+}
+
+func product(s *Signature) string {
+	for _, t := range s.Claims {
+		if t.Field == "product" {
+			return t.Text
+		}
+	}
+	return ""
+}
+
+// quoted shows a text in one line as double quotes in YAML would, its end left out where it is long.
+func quoted(b []byte) string {
+	const most = 100
+	shown := b[:min(len(b), most)]
+	var out strings.Builder
+	for _, c := range shown {
+		if c < utf8.RuneSelf {
+			out.WriteString(quotedByte(c))
+		} else {
+			fmt.Fprintf(&out, `\x%02x`, c)
+		}
+	}
+	if len(shown) < len(b) {
+		return `"` + out.String() + `"…`
+	}
+	return `"` + out.String() + `"`
+}
+
+func quotedByte(c byte) string {
+	q := strconv.QuoteToASCII(string(rune(c)))
+	return q[1 : len(q)-1]
+}
+
+// similar suggests a name that differs only a little.
+func similar(name string, names []string) string {
+	best, least := "", max(2, len(name)/4)+1
+	slices.Sort(names)
+	for _, n := range names {
+		if d := distance(strings.ToLower(name), strings.ToLower(n)); d < least {
+			best, least = n, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %q?", best)
+}
+
+// distance counts the edits between two names (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

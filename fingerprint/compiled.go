@@ -1,0 +1,273 @@
+package fingerprint
+
+import (
+	"embed"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+	"sync"
+)
+
+//go:generate go run ./generate
+
+// The YAML files are what people write; parsing them takes long, so that the program reads
+// what `go generate` made of them. There is one compiled file for each YAML file: who changes
+// different files never meets in a merge, and a conflict is solved by generating again.
+//
+//go:embed db/*.yaml
+var source embed.FS
+
+//go:embed db/compiled/*.bin
+var compiled embed.FS
+
+// Files returns the built-in signature files: YAML, with their examples. Load reads them.
+func Files() fs.FS {
+	files, err := fs.Sub(source, "db")
+	if err != nil {
+		panic(err) // "db" is a valid path
+	}
+	return files
+}
+
+// Builtin returns the built-in set. Its signatures have no examples; those of Load(Files()) do.
+var Builtin = sync.OnceValue(func() *Set {
+	set, err := decodeAll(compiled, "db/compiled")
+	if err != nil {
+		panic(fmt.Sprintf("%v: run go generate ./fingerprint", err)) // the build is broken; a test holds it
+	}
+	return set
+})
+
+// Products returns the built-in products, sorted by name.
+func Products() []Product { return Builtin().Products() }
+
+// CompiledName is the name of the compiled file of a YAML file.
+func CompiledName(yaml string) string { return strings.TrimSuffix(yaml, ".yaml") + ".bin" }
+
+func decodeAll(fsys fs.FS, dir string) (*Set, error) {
+	entries, err := fs.ReadDir(fsys, dir)
+	if err != nil {
+		return nil, err
+	}
+	var rules []*rule
+	products := func() *catalogue { return newCatalogue(nil) }
+	for _, e := range entries { // sorted by name
+		data, err := fs.ReadFile(fsys, path.Join(dir, e.Name()))
+		if err != nil {
+			return nil, err
+		}
+		if e.Name() == CompiledName(productsFile) {
+			products = sync.OnceValue(func() *catalogue {
+				list, err := decodeProducts(string(data))
+				if err != nil {
+					panic(fmt.Sprintf("%s: %v: run go generate ./fingerprint", e.Name(), err))
+				}
+				return newCatalogue(list)
+			})
+			continue
+		}
+		more, err := decodeRules(string(data), strings.TrimSuffix(e.Name(), ".bin")+".yaml")
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", e.Name(), err)
+		}
+		rules = append(rules, more...)
+	}
+	return newSet(rules, products), nil
+}
+
+// The compiled form: a magic line, a count, then the properties of each entry in a fixed order;
+// numbers are varints, strings have their length before them, lists their count.
+const magic = "herald signatures 1\n"
+
+var errCompiled = errors.New("not a compiled signature file of this version")
+
+// Compile makes the compiled form of a signature file.
+func Compile(list []Signature) []byte {
+	e := encoder(magic)
+	e.int(len(list))
+	for _, s := range list {
+		e.string(s.ID)
+		e.string(s.On)
+		e.string(s.Match)
+		e.string(s.Source)
+		e.int(s.Certainty)
+		e.int(flags(s))
+		e.int(s.Line)
+		e.int(len(s.Claims))
+		for _, c := range s.Claims {
+			e.string(c.Field)
+			e.string(c.Text)
+		}
+		need := literals(s.Match)
+		e.int(len(need))
+		for _, place := range need {
+			e.strings(place)
+		}
+	}
+	return e
+}
+
+func flags(s Signature) (f int) {
+	if s.Adds {
+		f |= 1
+	}
+	if s.Behaviour {
+		f |= 2
+	}
+	return f
+}
+
+// CompileProducts makes the compiled form of products.yaml.
+func CompileProducts(list []Product) []byte {
+	e := encoder(magic)
+	e.int(len(list))
+	for _, p := range list {
+		e.string(p.Name)
+		e.string(p.Vendor)
+		e.string(p.CPE)
+		e.string(p.Home)
+		e.string(p.Part)
+		e.strings(p.Aka)
+		e.int(p.Line)
+	}
+	return e
+}
+
+func decodeRules(data, file string) ([]*rule, error) {
+	d, n := decode(data)
+	store := make([]rule, n)
+	list := make([]*rule, n)
+	for i := range store {
+		r := &store[i]
+		r.File = file
+		r.ID = d.string()
+		r.On = d.string()
+		r.Match = d.string()
+		r.Source = d.string()
+		r.Certainty = d.int()
+		f := d.int()
+		r.Adds, r.Behaviour = f&1 != 0, f&2 != 0
+		r.Line = d.int()
+		r.Claims = make([]Template, d.count())
+		for j := range r.Claims {
+			r.Claims[j] = Template{Field: d.string(), Text: d.string()}
+		}
+		r.need = make([][]string, d.count())
+		for j := range r.need {
+			r.need[j] = d.strings()
+		}
+		list[i] = r
+	}
+	return list, d.end()
+}
+
+func decodeProducts(data string) ([]Product, error) {
+	d, n := decode(data)
+	list := make([]Product, n)
+	for i := range list {
+		list[i] = Product{
+			Name: d.string(), Vendor: d.string(), CPE: d.string(), Home: d.string(), Part: d.string(),
+			Aka: d.strings(), Line: d.int(),
+		}
+	}
+	return list, d.end()
+}
+
+type encoder []byte
+
+func (e *encoder) int(n int) { *e = binary.AppendUvarint(*e, uint64(n)) }
+
+func (e *encoder) string(s string) {
+	e.int(len(s))
+	*e = append(*e, s...)
+}
+
+func (e *encoder) strings(list []string) {
+	e.int(len(list))
+	for _, s := range list {
+		e.string(s)
+	}
+}
+
+// decoder reads the compiled form; strings share the memory of the file.
+type decoder struct {
+	rest string
+	bad  bool
+}
+
+func decode(data string) (*decoder, int) {
+	rest, ok := strings.CutPrefix(data, magic)
+	d := &decoder{rest: rest, bad: !ok}
+	return d, d.count()
+}
+
+func (d *decoder) int() int {
+	var v uint64
+	for i := 0; i < len(d.rest) && i < 5; i++ {
+		c := d.rest[i]
+		v |= uint64(c&0x7f) << (7 * i)
+		if c < 0x80 {
+			d.rest = d.rest[i+1:]
+			return int(v)
+		}
+	}
+	d.bad, d.rest = true, ""
+	return 0
+}
+
+// count reads the length of a string or list, each element of which takes a byte at least.
+func (d *decoder) count() int {
+	n := d.int()
+	if n > len(d.rest) || d.bad {
+		d.bad, d.rest = true, ""
+		return 0
+	}
+	return n
+}
+
+func (d *decoder) string() string {
+	n := d.count()
+	s := d.rest[:n]
+	d.rest = d.rest[n:]
+	return s
+}
+
+func (d *decoder) strings() []string {
+	list := make([]string, d.count())
+	for i := range list {
+		list[i] = d.string()
+	}
+	return list
+}
+
+func (d *decoder) end() error {
+	if d.bad || d.rest != "" {
+		return errCompiled
+	}
+	return nil
+}
+
+// CompileAll compiles a directory of signatures: the compiled files by name.
+func CompileAll(fsys fs.FS) (map[string][]byte, error) {
+	files := map[string][]byte{}
+	names, err := signatureFiles(fsys)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		list, err := parseFile(fsys, name)
+		if err != nil {
+			return nil, err
+		}
+		files[CompiledName(name)] = Compile(list)
+	}
+	products, err := loadProducts(fsys)
+	if err != nil {
+		return nil, err
+	}
+	files[CompiledName(productsFile)] = CompileProducts(products)
+	return files, nil
+}

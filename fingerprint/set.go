@@ -1,0 +1,363 @@
+package fingerprint
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"math/bits"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"unicode/utf8"
+)
+
+// maxText and maxValue bound what is matched and what is claimed, in bytes.
+const (
+	maxText  = 64 << 10
+	maxValue = 255
+)
+
+// Set is signatures in their order, ready to match. It does not change; methods may be called
+// from many goroutines.
+type Set struct {
+	rules     []*rule
+	keys      map[string]*keyRules
+	catalogue func() *catalogue
+}
+
+// keyRules are the rules that read one evidence key, in order.
+type keyRules struct {
+	rules  []*rule
+	once   sync.Once
+	filter *prefilter
+}
+
+func (k *keyRules) prefilter() *prefilter {
+	k.once.Do(func() { k.filter = newPrefilter(k.rules) })
+	return k.filter
+}
+
+func newSet(rules []*rule, c func() *catalogue) *Set {
+	s := &Set{rules: rules, keys: map[string]*keyRules{}, catalogue: c}
+	for _, r := range rules {
+		k := s.keys[r.On]
+		if k == nil {
+			k = &keyRules{}
+			s.keys[r.On] = k
+		}
+		k.rules = append(k.rules, r)
+	}
+	return s
+}
+
+// Load reads a directory of signatures: its *.yaml files in the order of their names, and
+// products.yaml, for which the built-in products stand in where there is none.
+func Load(fsys fs.FS) (*Set, error) {
+	products := Builtin().catalogue
+	switch list, err := loadProducts(fsys); {
+	case err == nil:
+		own := newCatalogue(list)
+		products = func() *catalogue { return own }
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	names, err := signatureFiles(fsys)
+	if err != nil {
+		return nil, err
+	}
+	var list []Signature
+	for _, name := range names {
+		more, err := parseFile(fsys, name)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, more...)
+	}
+	if err := unique(list); err != nil {
+		return nil, err
+	}
+	return newSet(newRules(list), products), nil
+}
+
+func loadProducts(fsys fs.FS) ([]Product, error) {
+	f, err := fsys.Open(productsFile)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return ParseProducts(productsFile, f)
+}
+
+const productsFile = "products.yaml"
+
+func signatureFiles(fsys fs.FS) ([]string, error) {
+	names, err := fs.Glob(fsys, "*.yaml")
+	slices.Sort(names)
+	return slices.DeleteFunc(names, func(n string) bool { return path.Base(n) == productsFile }), err
+}
+
+func parseFile(fsys fs.FS, name string) ([]Signature, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return Parse(name, f)
+}
+
+func unique(list []Signature) error {
+	seen := map[string]*Signature{}
+	for i := range list {
+		s := &list[i]
+		if first := seen[s.ID]; first != nil {
+			return fmt.Errorf("%s:%d: id %q is used in %s:%d already", s.File, s.Line, s.ID, first.File, first.Line)
+		}
+		seen[s.ID] = s
+	}
+	return nil
+}
+
+func newRules(list []Signature) []*rule {
+	rules := make([]*rule, len(list))
+	for i, s := range list {
+		rules[i] = &rule{Signature: s, need: literals(s.Match)}
+	}
+	return rules
+}
+
+// With returns a set in which the given signatures stand before those of s.
+func (s *Set) With(first []Signature) *Set {
+	return newSet(append(newRules(first), s.rules...), s.catalogue)
+}
+
+// All returns the signatures in their order.
+func (s *Set) All() iter.Seq[*Signature] {
+	return func(yield func(*Signature) bool) {
+		for _, r := range s.rules {
+			if !yield(&r.Signature) {
+				return
+			}
+		}
+	}
+}
+
+// Len is the number of signatures.
+func (s *Set) Len() int { return len(s.rules) }
+
+// Keys returns the evidence keys that some signature reads, sorted.
+func (s *Set) Keys() []string {
+	var keys []string
+	for k := range s.keys {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// Products returns the products that the set knows, sorted by name.
+func (s *Set) Products() []Product { return slices.Clone(s.catalogue().list) }
+
+// Append adds to dst what the signatures conclude from one piece of evidence: the claims of the
+// first that matches, and of every one that only adds. Text beyond 64 KiB is not looked at.
+func (s *Set) Append(dst []Claim, ev Evidence) []Claim {
+	k := s.keys[ev.Key]
+	if k == nil {
+		return dst
+	}
+	raw := ev.Text[:min(len(ev.Text), maxText)]
+	text, buffer := latin1(raw)
+	k.each(raw, text, func(r *rule, p *program, m []int) {
+		dst = s.claim(dst, r, p, raw, text, m)
+	})
+	if buffer != nil {
+		buffers.Put(buffer)
+	}
+	return dst
+}
+
+// each calls do for the rules that speak: the first that matches, and all that only add.
+func (k *keyRules) each(raw, text []byte, do func(*rule, *program, []int)) {
+	var small [32]uint64 // 2,048 rules of one key; beyond, an allocation
+	found := small[:]
+	if words := (len(k.rules) + 63) / 64; words > len(small) {
+		found = make([]uint64, words)
+	}
+	k.prefilter().mark(raw, found)
+	decided := false
+	for i, w := range found {
+		for ; w != 0; w &= w - 1 {
+			r := k.rules[i*64+bits.TrailingZeros64(w)]
+			if decided && !r.Adds {
+				continue
+			}
+			p := r.program()
+			if p == nil {
+				continue
+			}
+			if m := p.re.FindSubmatchIndex(text); m != nil {
+				do(r, p, m)
+				decided = decided || !r.Adds
+			}
+		}
+	}
+}
+
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// latin1 returns the text with each byte as the character of its number. ASCII is returned as
+// it is; otherwise the buffer is to be put back when the text is done with.
+func latin1(raw []byte) (text []byte, buffer *[]byte) {
+	if isASCII(raw) {
+		return raw, nil
+	}
+	buffer = buffers.Get().(*[]byte)
+	text = (*buffer)[:0]
+	for _, c := range raw {
+		text = utf8.AppendRune(text, rune(c))
+	}
+	*buffer = text
+	return text, buffer
+}
+
+func isASCII(b []byte) bool {
+	for _, c := range b {
+		if c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// claim appends what a matching rule says, and what follows from its product and system.
+func (s *Set) claim(dst []Claim, r *rule, p *program, raw, text []byte, m []int) []Claim {
+	start := len(dst)
+	value := func(field string) string {
+		for _, c := range dst[start:] {
+			if c.Field == field {
+				return c.Value
+			}
+		}
+		return ""
+	}
+	add := func(field, v string) {
+		dst = append(dst, Claim{Field: field, Value: v, Signature: r.ID, Key: r.On, Certainty: r.Certainty, Behaviour: r.Behaviour})
+	}
+	for _, c := range p.claims {
+		if v := c.fill(raw, text, m); v != "" {
+			add(c.field, v)
+		}
+	}
+	product := value("product")
+	explicit := value("cpe") != ""
+	if known := s.catalogue().byName[product]; known != nil && product != "" {
+		if known.Vendor != "" && value("vendor") == "" {
+			add("vendor", known.Vendor)
+		}
+		if known.CPE != "" && !explicit {
+			add("cpe", cpeName(known.CPE, value("version")))
+		}
+	}
+	if system := value("os"); system != "" && system != product {
+		if known := s.catalogue().byName[system]; known != nil && known.CPE != "" {
+			add("cpe", cpeName(known.CPE, value("os_version")))
+		}
+	}
+	for i := range dst[start:] {
+		dst[start+i].Product = product
+	}
+	return dst
+}
+
+// fill returns the value of a claim; "" where all groups of its template are empty. In a CPE
+// name, groups are escaped, and an empty one is "any".
+func (o *output) fill(raw, text []byte, m []int) string {
+	if len(o.parts) == 1 && o.parts[0].group == 0 {
+		return o.parts[0].literal
+	}
+	var out strings.Builder
+	groups, filled := 0, 0
+	for _, p := range o.parts {
+		if p.group == 0 {
+			out.WriteString(p.literal)
+			continue
+		}
+		v := submatch(raw, text, m, p.group)
+		groups++
+		if v != "" {
+			filled++
+		}
+		if o.field == "cpe" {
+			v = cpeValue(v)
+		}
+		out.WriteString(v)
+	}
+	if groups > 0 && filled == 0 && o.field != "cpe" {
+		return ""
+	}
+	return shorten(strings.TrimSpace(out.String()))
+}
+
+// submatch returns what a group took: as UTF-8 where the server sent that, else as Latin-1.
+func submatch(raw, text []byte, m []int, group int) string {
+	a, b := m[2*group], m[2*group+1]
+	if a < 0 {
+		return ""
+	}
+	if len(raw) == len(text) { // ASCII
+		return string(text[a:b])
+	}
+	from := utf8.RuneCount(text[:a])
+	if sent := raw[from : from+utf8.RuneCount(text[a:b])]; utf8.Valid(sent) {
+		return string(sent)
+	}
+	return string(text[a:b])
+}
+
+func shorten(v string) string {
+	if len(v) <= maxValue {
+		return v
+	}
+	cut := maxValue - len("…")
+	for !utf8.RuneStart(v[cut]) {
+		cut--
+	}
+	return v[:cut] + "…"
+}
+
+// Match concludes from everything that a server said. A value that is concluded twice is told
+// once, by the surest; different values of a field all stay, the surest first; fields come in
+// the order of Fields.
+func (s *Set) Match(all []Evidence) []Claim {
+	var claims []Claim
+	for _, ev := range all {
+		claims = s.Append(claims, ev)
+	}
+	return Merge(claims)
+}
+
+// Merge sorts and deduplicates claims as Match does.
+func Merge(claims []Claim) []Claim {
+	rank := map[string]int{}
+	for i, f := range Fields {
+		rank[f] = i
+	}
+	slices.SortStableFunc(claims, func(a, b Claim) int {
+		if a.Field != b.Field {
+			return rank[a.Field] - rank[b.Field]
+		}
+		return b.Certainty - a.Certainty
+	})
+	type about struct{ field, value, product string }
+	seen := map[about]bool{}
+	return slices.DeleteFunc(claims, func(c Claim) bool {
+		k := about{c.Field, c.Value, c.Product}
+		if c.Field == "product" || c.Field == "host" || strings.HasPrefix(c.Field, "os") || strings.HasPrefix(c.Field, "distribution") {
+			k.product = "" // says the same whatever else it is said of
+		}
+		again := seen[k]
+		seen[k] = true
+		return again
+	})
+}

@@ -1,0 +1,86 @@
+package fingerprint
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestSignatures holds every built-in signature to the rules of db/README.md. Run one file's with
+// `go test ./fingerprint -run TestSignatures/ftp`.
+func TestSignatures(t *testing.T) {
+	db := os.DirFS("db")
+	products, err := loadProducts(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := signatureFiles(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byFile := map[string][]Signature{}
+	var all []Signature
+	for _, name := range names { // a broken file must not hide the problems of the others
+		list, err := parseFile(db, name)
+		if err != nil {
+			t.Run(strings.TrimSuffix(name, ".yaml"), func(t *testing.T) { t.Errorf("db/%v", err) })
+			continue
+		}
+		byFile[name] = list
+		all = append(all, list...)
+	}
+	known := newCatalogue(products)
+	set := newSet(newRules(all), func() *catalogue { return known })
+	for _, name := range names {
+		own, parsed := byFile[name]
+		if !parsed {
+			continue
+		}
+		t.Run(strings.TrimSuffix(name, ".yaml"), func(t *testing.T) {
+			problems := map[string][]Problem{}
+			for _, p := range set.Check(own, nil) {
+				problems[p.Signature] = append(problems[p.Signature], p)
+			}
+			for _, s := range own {
+				t.Run(s.ID, func(t *testing.T) {
+					for _, p := range problems[s.ID] {
+						if p.Warning {
+							t.Logf("db/%v", p)
+						} else {
+							t.Errorf("db/%v", p)
+						}
+					}
+				})
+			}
+		})
+	}
+}
+
+// TestCompiled holds the compiled files to the YAML.
+func TestCompiled(t *testing.T) {
+	want, err := CompileAll(os.DirFS("db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, err := compiled.ReadDir("db/compiled")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string][]byte{}
+	for _, e := range entries {
+		if got[e.Name()], err = compiled.ReadFile("db/compiled/" + e.Name()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, data := range want {
+		if !bytes.Equal(data, got[name]) {
+			t.Errorf("db/compiled/%s is stale: run go generate ./fingerprint", name)
+		}
+	}
+	for name := range got {
+		if want[name] == nil {
+			t.Errorf("db/compiled/%s has no YAML file: run go generate ./fingerprint", name)
+		}
+	}
+}
