@@ -1,6 +1,7 @@
 package fingerprint
 
 import (
+	"bytes"
 	"embed"
 	"encoding/binary"
 	"errors"
@@ -20,7 +21,7 @@ import (
 //go:embed db/*.yaml
 var source embed.FS
 
-//go:embed db/compiled/*.bin
+//go:embed db/compiled
 var compiled embed.FS
 
 // Files returns the built-in signature files: YAML, with their examples. Load reads them.
@@ -45,7 +46,12 @@ var Builtin = sync.OnceValue(func() *Set {
 func Products() []Product { return Builtin().Products() }
 
 // CompiledName is the name of the compiled file of a YAML file.
-func CompiledName(yaml string) string { return strings.TrimSuffix(yaml, ".yaml") + ".bin" }
+func CompiledName(yaml string) string {
+	if yaml == productsFile {
+		return "products.tsv"
+	}
+	return strings.TrimSuffix(yaml, ".yaml") + ".bin"
+}
 
 func decodeAll(fsys fs.FS, dir string) (*Set, error) {
 	entries, err := fs.ReadDir(fsys, dir)
@@ -120,20 +126,27 @@ func flags(s Signature) (f int) {
 	return f
 }
 
-// CompileProducts makes the compiled form of products.yaml.
+// CompileProducts makes the compiled form of products.yaml: a line for each product, so that
+// git can merge what two people added (.gitattributes says merge=union).
 func CompileProducts(list []Product) []byte {
-	e := encoder(magic)
-	e.int(len(list))
+	var out bytes.Buffer
 	for _, p := range list {
-		e.string(p.Name)
-		e.string(p.Vendor)
-		e.string(p.CPE)
-		e.string(p.Home)
-		e.string(p.Part)
-		e.strings(p.Aka)
-		e.int(p.Line)
+		fields := append([]string{p.Name, p.Vendor, p.CPE, p.Home, p.Part}, p.Aka...)
+		fmt.Fprintln(&out, strings.Join(fields, "\t"))
 	}
-	return e
+	return out.Bytes()
+}
+
+func decodeProducts(data string) ([]Product, error) {
+	list := make([]Product, 0, strings.Count(data, "\n"))
+	for line := range strings.Lines(data) {
+		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+		if len(f) < 5 {
+			return nil, errCompiled
+		}
+		list = append(list, Product{Name: f[0], Vendor: f[1], CPE: f[2], Home: f[3], Part: f[4], Aka: f[5:]})
+	}
+	return list, nil
 }
 
 func decodeRules(data, file string) ([]*rule, error) {
@@ -160,18 +173,6 @@ func decodeRules(data, file string) ([]*rule, error) {
 			r.need[j] = d.strings()
 		}
 		list[i] = r
-	}
-	return list, d.end()
-}
-
-func decodeProducts(data string) ([]Product, error) {
-	d, n := decode(data)
-	list := make([]Product, n)
-	for i := range list {
-		list[i] = Product{
-			Name: d.string(), Vendor: d.string(), CPE: d.string(), Home: d.string(), Part: d.string(),
-			Aka: d.strings(), Line: d.int(),
-		}
 	}
 	return list, d.end()
 }

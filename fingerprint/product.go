@@ -16,7 +16,8 @@ type Product struct {
 	Home   string // URL
 	Part   string // "a" application, "o" operating system, "h" hardware
 	Aka    []string
-	Line   int
+
+	line int
 }
 
 // catalogue finds products by name and by the spellings that must not be used.
@@ -57,19 +58,19 @@ func ParseProducts(name string, r io.Reader) ([]Product, error) {
 		for _, spelling := range append([]string{p.Name}, p.Aka...) {
 			folded := strings.ToLower(spelling)
 			if first, twice := seen[folded]; twice {
-				return nil, fmt.Errorf("%s:%d: %q stands in line %d already", name, p.Line, spelling, first)
+				return nil, fmt.Errorf("%s:%d: %q stands in line %d already", name, p.line, spelling, first)
 			}
-			seen[folded] = p.Line
+			seen[folded] = p.line
 		}
 		if i > 0 && strings.ToLower(list[i-1].Name) > strings.ToLower(p.Name) {
-			return nil, fmt.Errorf("%s:%d: %q must stand before %q: the list is sorted by name", name, p.Line, p.Name, list[i-1].Name)
+			return nil, fmt.Errorf("%s:%d: %q must stand before %q: the list is sorted by name", name, p.line, p.Name, list[i-1].Name)
 		}
 	}
 	return list, nil
 }
 
 func parseProduct(n ast.Node) (p Product, err error) {
-	p.Line = line(n)
+	p.line = line(n)
 	err = mapping(n, map[string]func(ast.Node) error{
 		"name":   text(&p.Name),
 		"vendor": text(&p.Vendor),
@@ -88,6 +89,11 @@ func parseProduct(n ast.Node) (p Product, err error) {
 	}
 	if p.Name == "" {
 		return p, at(n, "a product without name")
+	}
+	for _, v := range append([]string{p.Name, p.Vendor, p.CPE, p.Home, p.Part}, p.Aka...) {
+		if strings.ContainsAny(v, "\t\n") {
+			return p, at(n, "%s: a tab or line end in %q", p.Name, v)
+		}
 	}
 	part := "a"
 	if p.CPE != "" {

@@ -22,7 +22,7 @@ func generate(from, to string) error {
 	if err != nil {
 		return err
 	}
-	old, err := filepath.Glob(filepath.Join(to, "*.bin"))
+	old, err := filepath.Glob(filepath.Join(to, "*"))
 	if err != nil {
 		return err
 	}
