@@ -2,4 +2,7 @@ module herald
 
 go 1.26.8
 
-require github.com/goccy/go-yaml v1.19.2
+require (
+	github.com/goccy/go-yaml v1.19.2
+	pgregory.net/rapid v1.3.0
+)

@@ -188,10 +188,7 @@ func randomTexts() [][]byte {
 
 // speakers are the rules that speak on a text when the whole set is searched in order.
 func (c *checker) speakers(key string, raw []byte) (list []*rule) {
-	if k := c.set.keys[key]; k != nil {
-		text, _ := latin1(raw)
-		k.each(raw, text, func(r *rule, _ *program, _ []int) { list = append(list, r) })
-	}
+	c.set.each(key, raw, func(r *rule, _ *program, _ reading, _ []int) { list = append(list, r) })
 	return list
 }
 
@@ -217,7 +214,7 @@ func (c *checker) example(r *rule, e Example) {
 		c.fault(e.Line, "%s is matched by the pattern but not found by the search: the required literals are wrong", quoted(e.Text))
 		return
 	}
-	c.gives(r, e, c.set.claim(nil, r, prog, e.Text, text, m))
+	c.gives(r, e, c.set.claim(nil, r, prog, reading{e.Text, text}, m))
 }
 
 // gives compares what an example says with what the signature claims from it.

@@ -23,33 +23,42 @@ const (
 // from many goroutines.
 type Set struct {
 	rules     []*rule
-	keys      map[string]*keyRules
+	searches  map[string][]*search // by evidence key
 	catalogue func() *catalogue
 }
 
-// keyRules are the rules that read one evidence key, in order.
-type keyRules struct {
+// search is the rules that read one key in one form, in order. A key has more than one only where
+// signatures of recog want its text in another form than ours.
+type search struct {
+	form   form
 	rules  []*rule
 	once   sync.Once
 	filter *prefilter
 }
 
-func (k *keyRules) prefilter() *prefilter {
+func (k *search) prefilter() *prefilter {
 	k.once.Do(func() { k.filter = newPrefilter(k.rules) })
 	return k.filter
 }
 
 func newSet(rules []*rule, c func() *catalogue) *Set {
-	s := &Set{rules: rules, keys: map[string]*keyRules{}, catalogue: c}
+	s := &Set{rules: rules, searches: map[string][]*search{}, catalogue: c}
 	for _, r := range rules {
-		k := s.keys[r.On]
-		if k == nil {
-			k = &keyRules{}
-			s.keys[r.On] = k
-		}
+		k := s.search(r.On, r.form)
 		k.rules = append(k.rules, r)
 	}
 	return s
+}
+
+func (s *Set) search(key string, f form) *search {
+	for _, k := range s.searches[key] {
+		if k.form == f {
+			return k
+		}
+	}
+	k := &search{form: f}
+	s.searches[key] = append(s.searches[key], k)
+	return k
 }
 
 // Load reads a directory of signatures: its *.yaml files in the order of their names, and
@@ -132,6 +141,12 @@ func (s *Set) With(first []Signature) *Set {
 	return newSet(append(newRules(first), s.rules...), s.catalogue)
 }
 
+// Then returns a set in which the given signatures stand behind those of s, such as those of
+// LoadRecog: they speak where s has nothing to say about a piece of evidence.
+func (s *Set) Then(last []Signature) *Set {
+	return newSet(append(slices.Clip(s.rules), newRules(last)...), s.catalogue)
+}
+
 // All returns the signatures in their order.
 func (s *Set) All() iter.Seq[*Signature] {
 	return func(yield func(*Signature) bool) {
@@ -149,7 +164,7 @@ func (s *Set) Len() int { return len(s.rules) }
 // Keys returns the evidence keys that some signature reads, sorted.
 func (s *Set) Keys() []string {
 	var keys []string
-	for k := range s.keys {
+	for k := range s.searches {
 		keys = append(keys, k)
 	}
 	slices.Sort(keys)
@@ -162,30 +177,37 @@ func (s *Set) Products() []Product { return slices.Clone(s.catalogue().list) }
 // Append adds to dst what the signatures conclude from one piece of evidence: the claims of the
 // first that matches, and of every one that only adds. Text beyond 64 KiB is not looked at.
 func (s *Set) Append(dst []Claim, ev Evidence) []Claim {
-	k := s.keys[ev.Key]
-	if k == nil {
-		return dst
-	}
-	raw := ev.Text[:min(len(ev.Text), maxText)]
-	text, buffer := latin1(raw)
-	k.each(raw, text, func(r *rule, p *program, m []int) {
-		dst = s.claim(dst, r, p, raw, text, m)
+	s.each(ev.Key, ev.Text, func(r *rule, p *program, t reading, m []int) {
+		dst = s.claim(dst, r, p, t, m)
 	})
-	if buffer != nil {
-		buffers.Put(buffer)
-	}
 	return dst
 }
 
+// reading is a text as it was sent (or rather in the form that a search wants), and the same with
+// each byte as the character of its number, which is what patterns read.
+type reading struct{ raw, text []byte }
+
 // each calls do for the rules that speak: the first that matches, and all that only add.
-func (k *keyRules) each(raw, text []byte, do func(*rule, *program, []int)) {
+func (s *Set) each(key string, sent []byte, do func(*rule, *program, reading, []int)) {
+	sent = sent[:min(len(sent), maxText)]
+	decided := false
+	for _, k := range s.searches[key] {
+		raw := k.form.of(sent)
+		text, buffer := latin1(raw)
+		decided = k.each(reading{raw, text}, decided, do)
+		if buffer != nil {
+			buffers.Put(buffer)
+		}
+	}
+}
+
+func (k *search) each(t reading, decided bool, do func(*rule, *program, reading, []int)) bool {
 	var small [32]uint64 // 2,048 rules of one key; beyond, an allocation
 	found := small[:]
 	if words := (len(k.rules) + 63) / 64; words > len(small) {
 		found = make([]uint64, words)
 	}
-	k.prefilter().mark(raw, found)
-	decided := false
+	k.prefilter().mark(t.raw, found)
 	for i, w := range found {
 		for ; w != 0; w &= w - 1 {
 			r := k.rules[i*64+bits.TrailingZeros64(w)]
@@ -196,12 +218,13 @@ func (k *keyRules) each(raw, text []byte, do func(*rule, *program, []int)) {
 			if p == nil {
 				continue
 			}
-			if m := p.re.FindSubmatchIndex(text); m != nil {
-				do(r, p, m)
+			if m := p.re.FindSubmatchIndex(t.text); m != nil {
+				do(r, p, t, m)
 				decided = decided || !r.Adds
 			}
 		}
 	}
+	return decided
 }
 
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
@@ -231,7 +254,7 @@ func isASCII(b []byte) bool {
 }
 
 // claim appends what a matching rule says, and what follows from its product and system.
-func (s *Set) claim(dst []Claim, r *rule, p *program, raw, text []byte, m []int) []Claim {
+func (s *Set) claim(dst []Claim, r *rule, p *program, t reading, m []int) []Claim {
 	start := len(dst)
 	value := func(field string) string {
 		for _, c := range dst[start:] {
@@ -245,7 +268,7 @@ func (s *Set) claim(dst []Claim, r *rule, p *program, raw, text []byte, m []int)
 		dst = append(dst, Claim{Field: field, Value: v, Signature: r.ID, Key: r.On, Certainty: r.Certainty, Behaviour: r.Behaviour})
 	}
 	for _, c := range p.claims {
-		if v := c.fill(raw, text, m); v != "" {
+		if v := c.fill(t, m); v != "" {
 			add(c.field, v)
 		}
 	}
@@ -272,7 +295,7 @@ func (s *Set) claim(dst []Claim, r *rule, p *program, raw, text []byte, m []int)
 
 // fill returns the value of a claim; "" where all groups of its template are empty. In a CPE
 // name, groups are escaped, and an empty one is "any".
-func (o *output) fill(raw, text []byte, m []int) string {
+func (o *output) fill(t reading, m []int) string {
 	if len(o.parts) == 1 && o.parts[0].group == 0 {
 		return o.parts[0].literal
 	}
@@ -283,7 +306,7 @@ func (o *output) fill(raw, text []byte, m []int) string {
 			out.WriteString(p.literal)
 			continue
 		}
-		v := submatch(raw, text, m, p.group)
+		v := t.group(m, p.group)
 		groups++
 		if v != "" {
 			filled++
@@ -299,20 +322,26 @@ func (o *output) fill(raw, text []byte, m []int) string {
 	return shorten(strings.TrimSpace(out.String()))
 }
 
-// submatch returns what a group took: as UTF-8 where the server sent that, else as Latin-1.
-func submatch(raw, text []byte, m []int, group int) string {
-	a, b := m[2*group], m[2*group+1]
-	if a < 0 {
+// group returns what a group took: as UTF-8 where the server sent that, else as Latin-1.
+func (t reading) group(m []int, group int) string {
+	if m[2*group] < 0 {
 		return ""
 	}
-	if len(raw) == len(text) { // ASCII
-		return string(text[a:b])
-	}
-	from := utf8.RuneCount(text[:a])
-	if sent := raw[from : from+utf8.RuneCount(text[a:b])]; utf8.Valid(sent) {
+	from, to := t.span(m, group)
+	if sent := t.raw[from:to]; utf8.Valid(sent) {
 		return string(sent)
 	}
-	return string(text[a:b])
+	return string(t.text[m[2*group]:m[2*group+1]])
+}
+
+// span returns the bytes of raw that a group took.
+func (t reading) span(m []int, group int) (from, to int) {
+	a, b := m[2*group], m[2*group+1]
+	if len(t.raw) == len(t.text) { // ASCII
+		return a, b
+	}
+	from = utf8.RuneCount(t.text[:a])
+	return from, from + utf8.RuneCount(t.text[a:b])
 }
 
 func shorten(v string) string {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"regexp/syntax"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -23,6 +24,8 @@ type Signature struct {
 	Rejects   []Reject
 	File      string // where it stands, for messages
 	Line      int
+
+	form form // of the text; "" but for signatures of recog
 }
 
 // Template is one claim of a signature: a field and its text, in which ${group} stands for a
@@ -134,6 +137,9 @@ func parseTemplate(text string, re *regexp.Regexp) ([]part, error) {
 			return nil, errors.New(`"${" without "}"`)
 		}
 		group := re.SubexpIndex(name)
+		if n, err := strconv.Atoi(name); err == nil && n > 0 && n <= re.NumSubexp() {
+			group = n // recog's patterns have numbers
+		}
 		if group < 0 {
 			return nil, fmt.Errorf("the pattern has no group %q", name)
 		}
