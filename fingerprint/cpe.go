@@ -2,10 +2,10 @@ package fingerprint
 
 import "strings"
 
-// cpeName completes a product's "cpe:2.3:part:vendor:product" with a version; the other six
-// attributes are "any". NISTIR 7695, section 6.2 (formatted string binding).
+// cpeName completes a product's "cpe:2.3:part:vendor:product" with a version; the seven
+// attributes behind it are "any". NISTIR 7695, section 6.2 (formatted string binding).
 func cpeName(product, version string) string {
-	return product + ":" + cpeValue(version) + ":*:*:*:*:*:*"
+	return product + ":" + cpeValue(version) + ":*:*:*:*:*:*:*"
 }
 
 // cpeValue binds one attribute value: letters in lower case as NVD writes them, white space as
