@@ -81,6 +81,7 @@ const (
 // Observation is what one conversation taught.
 type Observation struct {
 	Probe     string                 // Info.Name, "" where no probe took part
+	Protocol  string                 // where the answers showed a sibling of the probe's own protocol: its name; "" is Probe
 	Security  wire.Security          // how the last words were protected
 	Evidence  []fingerprint.Evidence // in the order heard
 	Confirmed bool                   // the protocol's grammar held through an exchange

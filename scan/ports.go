@@ -26,6 +26,14 @@ type Expected struct {
 	Security wire.Security `json:"security"` // Plain or TLS
 }
 
+// scheme is the expectation as an URL's scheme: "imap", "imaps".
+func (e Expected) scheme() string {
+	if e.Security == wire.TLS {
+		return e.Protocol + "s"
+	}
+	return e.Protocol
+}
+
 //go:embed ports.tsv
 var portsFile string
 
@@ -117,9 +125,7 @@ func PortGroups() []string {
 func PortsOf(name string) []uint16 {
 	var ports []uint16
 	for _, p := range Ports() {
-		if p.Service == name || slices.ContainsFunc(p.Expected, func(e Expected) bool {
-			return e.Protocol == name && e.Security == wire.Plain || e.Protocol+"s" == name && e.Security == wire.TLS
-		}) {
+		if p.Service == name || slices.ContainsFunc(p.Expected, func(e Expected) bool { return e.scheme() == name }) {
 			ports = append(ports, p.Number)
 		}
 	}

@@ -98,6 +98,9 @@ func (c *Conversation) Traffic() (received, sent int) { return len(c.heard), len
 // Pending is what was received and not yet consumed.
 func (c *Conversation) Pending() []byte { return c.heard[c.read:len(c.heard):len(c.heard)] }
 
+// Heard is everything that was received, consumed or not.
+func (c *Conversation) Heard() []byte { return c.heard[:len(c.heard):len(c.heard)] }
+
 // Listen waits until the server has said a whole line, or something followed by a
 // silence of Limits.Settle, or nothing for the given patience (0 is Limits.Greeting).
 // What was said is returned and stays unconsumed; silence is no failure.

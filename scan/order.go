@@ -1,0 +1,70 @@
+package scan
+
+import (
+	"slices"
+
+	"herald/fingerprint"
+	"herald/probes"
+)
+
+// candidate is a probe with how likely it is to be the right one.
+type candidate struct {
+	probe probes.Probe
+	like  probes.Likeness
+}
+
+const (
+	hinted      = 15 // added where the port or the user promises the protocol: breaks ties, does not outweigh words
+	bySignature = 35 // added where a signature knows the greeting as the protocol's: a name outweighs the form
+)
+
+// recognise ranks the probes by what a server said. asked is the probe whose question
+// was answered, "" for unasked words.
+func (s *Scanner) recognise(words []byte, asked string, promised []Expected) []candidate {
+	var ranked []candidate
+	for _, p := range s.probes {
+		like := p.Recognize(words)
+		if over, ok := p.(probes.Overhearer); ok && asked != "" {
+			like = max(like, over.Overhear(asked, words))
+		}
+		if like == probes.Unlike {
+			continue
+		}
+		if promises(promised, p.Info().Name) {
+			like += hinted
+		}
+		ranked = append(ranked, candidate{p, like})
+	}
+	if len(ranked) > 1 {
+		for i := range ranked {
+			if ranked[i].like < probes.Likely && s.known(ranked[i].probe, words) {
+				ranked[i].like += bySignature
+			}
+		}
+	}
+	slices.SortStableFunc(ranked, func(a, b candidate) int { return int(b.like) - int(a.like) })
+	return ranked
+}
+
+// known says whether a signature takes the words for a greeting of the probe's protocol.
+func (s *Scanner) known(p probes.Probe, words []byte) bool {
+	greeting := fingerprint.Evidence{Key: p.Info().Name + ".greeting", Text: trimLineEnd(words)}
+	return len(s.signatures.Append(nil, greeting)) > 0
+}
+
+func trimLineEnd(b []byte) []byte {
+	for len(b) > 0 && (b[len(b)-1] == '\n' || b[len(b)-1] == '\r') {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
+func promises(promised []Expected, protocol string) bool {
+	return slices.ContainsFunc(promised, func(e Expected) bool { return e.Protocol == protocol })
+}
+
+// guesses are the protocols whose clients speak first, in the order in which they are
+// asked on a port that tells nothing: by how many servers speak them, and by how many
+// other protocols answer their first message recognisably. HTTP comes first on both
+// counts. docs/probing.md has the count behind the order.
+var guesses = []string{"http", "postgresql", "socks5", "mongodb", "mssql", "rdp", "smb", "ldap", "mqtt", "x11", "dns", "amqp"}
