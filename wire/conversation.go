@@ -12,7 +12,8 @@ import (
 
 // Conversation is one connection to one endpoint: bounded in time and size, recorded to
 // the byte. It belongs to one goroutine. Once something failed, every method returns
-// that same [*Failure]; what was heard until then stays readable with [Conversation.Pending].
+// that same [*Failure]; what was heard until then can still be read: a server may say its
+// last word and close while we listen.
 //
 // Slices that its methods return point into the record: they stay valid, and must not be
 // written to.
@@ -128,9 +129,6 @@ func (c *Conversation) Listen(patience time.Duration) ([]byte, error) {
 // ReadLine consumes a line, its line feed included. Whatever stands before the line feed
 // is kept, a carriage return or none.
 func (c *Conversation) ReadLine() ([]byte, error) {
-	if c.failure != nil {
-		return nil, c.failure
-	}
 	until := time.Now().Add(c.limits.Reply)
 	seen := 0
 	for {
@@ -161,9 +159,6 @@ func (c *Conversation) ReadFull(n int) ([]byte, error) {
 
 // Peek waits for n bytes and returns them unconsumed.
 func (c *Conversation) Peek(n int) ([]byte, error) {
-	if c.failure != nil {
-		return nil, c.failure
-	}
 	until := time.Now().Add(c.limits.Reply)
 	for len(c.Pending()) < n {
 		if err := c.fill(until); err != nil {
@@ -177,9 +172,6 @@ func (c *Conversation) Peek(n int) ([]byte, error) {
 // Limits.Settle, or has sent most bytes. To say nothing at all within Limits.Reply is a
 // failure of kind timeout; the other ends are none.
 func (c *Conversation) ReadRest(most int) ([]byte, error) {
-	if c.failure != nil {
-		return nil, c.failure
-	}
 	until := time.Now().Add(c.limits.Reply)
 	for len(c.Pending()) < most {
 		err := c.fill(until)
@@ -269,6 +261,9 @@ var errSilence = errors.New("silence")
 // fill waits for more bytes until the given time. It returns errSilence when that time
 // came, and fails the conversation on anything else.
 func (c *Conversation) fill(until time.Time) error {
+	if c.failure != nil {
+		return c.failure
+	}
 	if len(c.heard) >= c.limits.Bytes {
 		return c.fail(limitReached(OpRead, "bytes received", c.limits.Bytes))
 	}

@@ -81,3 +81,29 @@ func TestConversationIsRecordedAndReplayed(t *testing.T) {
 	}
 	_ = netip.AddrPort{}
 }
+
+// A server that says a few bytes and closes is heard out, although listening for more
+// met the end.
+func TestLastWordsStayReadable(t *testing.T) {
+	e := serve(t, func(c net.Conn) { c.Write([]byte("a line\nrest")) })
+	c, err := Caller{}.Open(context.Background(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Peek(100); KindOf(err) != Closed {
+		t.Fatalf("Peek beyond the end: %v", err)
+	}
+	if line, err := c.ReadLine(); err != nil || string(line) != "a line\n" {
+		t.Fatalf("ReadLine = %q, %v", line, err)
+	}
+	if some, err := c.ReadFull(2); err != nil || string(some) != "re" {
+		t.Fatalf("ReadFull = %q, %v", some, err)
+	}
+	if rest, err := c.ReadRest(10); err != nil || string(rest) != "st" {
+		t.Fatalf("ReadRest = %q, %v", rest, err)
+	}
+	if _, err := c.ReadRest(10); KindOf(err) != Closed {
+		t.Fatalf("after the end: %v", err)
+	}
+}
