@@ -143,7 +143,7 @@ func (c *checker) spelling(line int, field, value string) {
 }
 
 func (c *checker) breadth(s *Signature) {
-	need := literals(s.Match)
+	need := literals(s.Match, s.form.alphabet())
 	if needNoLiteral[s.ID] == "" && !slices.ContainsFunc(need, func(place []string) bool { return shortest(place) >= minLiteral }) {
 		c.fault(s.Line, "no text of %d bytes or more that every match must contain: too broad", minLiteral)
 	}
