@@ -11,6 +11,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
+	"herald/fingerprint"
 	"herald/scan"
 	"herald/wire"
 )
@@ -27,10 +28,9 @@ type Table struct {
 
 // TableOptions are how a table looks.
 type TableOptions struct {
-	Colour  bool                           // use colours: a terminal that wants them
-	Width   int                            // columns of the terminal; 0 is no bound
-	Why     bool                           // after each row, why it says what it says
-	Explain func(io.Writer, *scan.Service) // writes the reasons, where Why is set
+	Colour bool             // use colours: a terminal that wants them
+	Width  int              // columns of the terminal; 0 is no bound
+	Why    *fingerprint.Set // after the rows, why they say what they say, by these signatures; nil for no reasons
 }
 
 // NewTable makes a sink that writes to w.
@@ -103,9 +103,11 @@ func (t *Table) flush() error {
 	if _, err := fmt.Fprintln(t.w, tw.Render()); err != nil {
 		return err
 	}
-	if t.options.Why && t.options.Explain != nil {
+	if t.options.Why != nil {
 		for _, s := range t.held {
-			t.options.Explain(t.w, s)
+			if err := Why(t.w, t.options.Why, s); err != nil {
+				return err
+			}
 		}
 	}
 	t.held = t.held[:0]

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"herald/fingerprint"
 	"herald/probes"
 	"herald/report"
 	"herald/scan"
@@ -172,7 +173,11 @@ func (f scanFlags) sink(out io.Writer) (scan.Sink, error) {
 	switch format {
 	case "table":
 		width, _ := terminal(out)
-		return report.NewTable(out, report.TableOptions{Colour: colourful(out), Width: width, Why: f.why}), nil
+		o := report.TableOptions{Colour: colourful(out), Width: width}
+		if f.why {
+			o.Why = fingerprint.Builtin()
+		}
+		return report.NewTable(out, o), nil
 	case "jsonl":
 		return report.NewJSONLines(out), nil
 	}
