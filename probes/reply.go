@@ -56,9 +56,16 @@ func replyLine(line []byte) (code int, more bool) {
 	return 0, false
 }
 
-// readReply reads one whole reply. RFC 959 lets lines without a code stand between the
-// first and the last; SMTP repeats it on each. Both are taken.
-func readReply(c *wire.Conversation) (reply, error) {
+// readReply reads one whole reply of FTP's kind. RFC 959, 4.2 lets lines of any form
+// stand between the first and the last, digits and all.
+func readReply(c *wire.Conversation) (reply, error) { return readReplyOf(c, false) }
+
+// readStrictReply reads one whole reply of SMTP's kind, where every line repeats the code
+// (RFC 5321, 4.2.1). Another code in the middle is the beginning of another reply: who
+// waited for the end of the first would wait in vain.
+func readStrictReply(c *wire.Conversation) (reply, error) { return readReplyOf(c, true) }
+
+func readReplyOf(c *wire.Conversation, strict bool) (reply, error) {
 	first, err := c.ReadLine()
 	if err != nil {
 		return reply{}, err
@@ -73,9 +80,13 @@ func readReply(c *wire.Conversation) (reply, error) {
 		if err != nil {
 			return r, err
 		}
-		r.Text = append(r.Text[:len(r.Text):len(r.Text)], line...)
-		if again, goesOn := replyLine(line); again == code {
+		r.Text = append(r.Text, line...) // the line's slice has no room: the first append copies
+		again, goesOn := replyLine(line)
+		switch {
+		case again == code:
 			more = goesOn
+		case strict && again != 0:
+			return r, c.Malformed("another code inside a reply", line)
 		}
 	}
 	return r, nil
@@ -87,4 +98,72 @@ func ask(c *wire.Conversation, command string) (reply, error) {
 		return reply{}, err
 	}
 	return readReply(c)
+}
+
+// readDotLines reads a block of lines up to the line that is a single dot, which is
+// included (RFC 1939, 3; RFC 3977, 3.1.1). Dots that were doubled stay doubled.
+func readDotLines(c *wire.Conversation) ([]byte, error) {
+	var block []byte
+	for {
+		line, err := c.ReadLine()
+		if err != nil {
+			return block, err
+		}
+		block = append(block, line...)
+		if string(bytes.TrimRight(line, "\r\n")) == "." {
+			return block, nil
+		}
+	}
+}
+
+// longestLiteral bounds the bytes of one literal, and of the response that holds it.
+const longestLiteral = 64 << 10
+
+// readWithLiterals reads a line, and where it ends in a literal's length ({42}, {42+}) the
+// literal and the rest of the line too, as often as that happens (RFC 9051, 4.3; RFC 5804,
+// 1.6).
+func readWithLiterals(c *wire.Conversation) ([]byte, error) {
+	line, err := c.ReadLine()
+	if err != nil {
+		return nil, err
+	}
+	for n, ok := literalLength(line); ok; {
+		if n > longestLiteral || len(line)+n > longestLiteral {
+			return line, c.TooMuch("a literal's length in bytes", longestLiteral)
+		}
+		literal, err := c.ReadFull(n)
+		if err != nil {
+			return line, err
+		}
+		line = append(line, literal...)
+		rest, err := c.ReadLine()
+		if err != nil {
+			return line, err
+		}
+		line = append(line, rest...)
+		n, ok = literalLength(rest)
+	}
+	return line, nil
+}
+
+// literalLength is the length that a line announces at its end.
+func literalLength(line []byte) (n int, ok bool) {
+	line = bytes.TrimRight(line, "\r\n")
+	open := bytes.LastIndexByte(line, '{')
+	if open < 0 || !bytes.HasSuffix(line, []byte("}")) {
+		return 0, false
+	}
+	digits := bytes.TrimSuffix(line[open+1:len(line)-1], []byte("+"))
+	if len(digits) == 0 {
+		return 0, false
+	}
+	for _, d := range digits {
+		if d < '0' || d > '9' {
+			return 0, false
+		}
+		if n = 10*n + int(d-'0'); n > longestLiteral {
+			n = longestLiteral + 1 // no overflow: too long is too long
+		}
+	}
+	return n, true
 }
