@@ -47,7 +47,26 @@ func (s *Set) Check(own []Signature, keys []string) []Problem {
 }
 
 // needNoLiteral are the signatures that may go without a literal, each with the reason.
-var needNoLiteral = map[string]string{}
+var needNoLiteral = map[string]string{
+	"http-cf-ray":                           "only this product sends the header",
+	"http-kbn-name":                         "only this product sends the header",
+	"http-kbn-version":                      "only this product sends the header",
+	"http-x-bluecoat-via":                   "only this product sends the header",
+	"http-x-clickhouse-server-display-name": "only this product sends the header",
+	"http-x-cocoon-version":                 "only this product sends the header",
+	"http-x-confluence-request-time":        "only this product sends the header",
+	"http-x-github-request-id":              "only this product sends the header",
+	"http-x-hudson":                         "only this product sends the header",
+	"http-x-iinfo":                          "only this product sends the header",
+	"http-x-influxdb-version":               "only this product sends the header",
+	"http-x-jenkins":                        "only this product sends the header",
+	"http-x-kubernetes-pf-flowschema-uid":   "only this product sends the header",
+	"http-x-owa-version":                    "only this product sends the header",
+	"http-x-sucuri-id":                      "only this product sends the header",
+	"http-x-transmission-session-id":        "only this product sends the header",
+	"http-x-varnish":                        "only this product sends the header",
+	"proxy-x-bluecoat-via":                  "only this product sends the header",
+}
 
 // minLiteral is how long the literal must be that each match contains, in bytes.
 const minLiteral = 2
@@ -143,7 +162,7 @@ func (c *checker) spelling(line int, field, value string) {
 }
 
 func (c *checker) breadth(s *Signature) {
-	need := literals(s.Match)
+	need := literals(s.Match, s.form.alphabet())
 	if needNoLiteral[s.ID] == "" && !slices.ContainsFunc(need, func(place []string) bool { return shortest(place) >= minLiteral }) {
 		c.fault(s.Line, "no text of %d bytes or more that every match must contain: too broad", minLiteral)
 	}

@@ -107,7 +107,7 @@ func Compile(list []Signature) []byte {
 			e.string(c.Field)
 			e.string(c.Text)
 		}
-		need := literals(s.Match)
+		need := literals(s.Match, latin1Alphabet)
 		e.int(len(need))
 		for _, place := range need {
 			e.strings(place)

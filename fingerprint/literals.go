@@ -18,12 +18,15 @@ const (
 // literals returns what a text must contain to match the pattern: for each place of the
 // pattern that is fixed, the strings of which one must occur there. ASCII letters are folded to
 // lower case; a character is the byte of its number. Empty: nothing is sure to occur.
-func literals(pattern string) [][]string {
+//
+// Beyond is the first character that a text may have in more than one form: 0x100 where texts are
+// Latin-1, 0x80 where they may be UTF-8.
+func literals(pattern string, beyond alphabet) [][]string {
 	re, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil {
 		return nil
 	}
-	f := factorOf(re)
+	f := beyond.factorOf(re)
 	places := f.need
 	if f.exact != nil {
 		places = append(places, f.exact)
@@ -48,6 +51,14 @@ func weight(place []string) int {
 	return max(1, 16*min(shortest, 12)-len(place))
 }
 
+// alphabet is the first character that has no single byte in the texts to be matched.
+type alphabet rune
+
+const (
+	latin1Alphabet alphabet = 0x100
+	asciiAlphabet  alphabet = 0x80
+)
+
 // factor is what is known of the texts that an expression matches: all of them (exact), or
 // else places of which each must occur in them (need).
 type factor struct {
@@ -55,42 +66,42 @@ type factor struct {
 	need  [][]string
 }
 
-func factorOf(re *syntax.Regexp) factor {
+func (a alphabet) factorOf(re *syntax.Regexp) factor {
 	switch re.Op {
 	case syntax.OpLiteral:
-		return literalFactor(re)
+		return a.literalFactor(re)
 	case syntax.OpCharClass:
-		return classFactor(re)
+		return a.classFactor(re)
 	case syntax.OpEmptyMatch, syntax.OpBeginLine, syntax.OpEndLine, syntax.OpBeginText, syntax.OpEndText,
 		syntax.OpWordBoundary, syntax.OpNoWordBoundary:
 		return factor{exact: []string{""}}
 	case syntax.OpCapture:
-		return factorOf(re.Sub[0])
+		return a.factorOf(re.Sub[0])
 	case syntax.OpQuest:
-		if f := factorOf(re.Sub[0]); f.exact != nil {
+		if f := a.factorOf(re.Sub[0]); f.exact != nil {
 			return factor{exact: union(f.exact, []string{""})}
 		}
 	case syntax.OpPlus:
-		return repeated(factorOf(re.Sub[0]), 1, -1)
+		return repeated(a.factorOf(re.Sub[0]), 1, -1)
 	case syntax.OpRepeat:
-		return repeated(factorOf(re.Sub[0]), re.Min, re.Max)
+		return repeated(a.factorOf(re.Sub[0]), re.Min, re.Max)
 	case syntax.OpConcat:
 		var c concatenation
 		for _, sub := range re.Sub {
-			c.add(factorOf(sub))
+			c.add(a.factorOf(sub))
 		}
 		return c.factor()
 	case syntax.OpAlternate:
-		return alternated(re.Sub)
+		return a.alternated(re.Sub)
 	}
 	return factor{}
 }
 
-func literalFactor(re *syntax.Regexp) factor {
+func (a alphabet) literalFactor(re *syntax.Regexp) factor {
 	folded := re.Flags&syntax.FoldCase != 0
 	var out strings.Builder
 	for _, r := range re.Rune {
-		if r > 0xff || folded && r > unicode.MaxASCII {
+		if r >= rune(a) || folded && r > unicode.MaxASCII {
 			return factor{} // has another case beyond ASCII, which the filter does not fold
 		}
 		out.WriteByte(lower[byte(r)])
@@ -98,7 +109,7 @@ func literalFactor(re *syntax.Regexp) factor {
 	return factor{exact: []string{out.String()}}
 }
 
-func classFactor(re *syntax.Regexp) factor {
+func (a alphabet) classFactor(re *syntax.Regexp) factor {
 	var set []string
 	for i := 0; i+1 < len(re.Rune); i += 2 {
 		lo, hi := re.Rune[i], re.Rune[i+1]
@@ -106,9 +117,12 @@ func classFactor(re *syntax.Regexp) factor {
 			return factor{}
 		}
 		for r := lo; r <= hi; r++ {
-			if r <= 0xff { // no text has others
+			switch {
+			case r < rune(a):
 				set = union(set, []string{string([]byte{lower[byte(r)]})})
-			}
+			case a != latin1Alphabet:
+				return factor{}
+			} // no text in Latin-1 has others
 		}
 	}
 	if len(set) > 4 {
@@ -134,11 +148,11 @@ func repeated(f factor, least, most int) factor {
 	return c.factor()
 }
 
-func alternated(subs []*syntax.Regexp) factor {
+func (a alphabet) alternated(subs []*syntax.Regexp) factor {
 	all, exact := []string{}, true
 	place := []string{}
 	for _, sub := range subs {
-		f := factorOf(sub)
+		f := a.factorOf(sub)
 		if exact = exact && f.exact != nil; exact {
 			all = union(all, f.exact)
 		}

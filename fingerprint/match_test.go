@@ -298,7 +298,7 @@ func TestLiterals(t *testing.T) {
 		`a\x{20ac}b`:                  nil,
 		`[0-9a-f]{2}-Server-[A-Z]{3}`: {{"-server-"}},
 	} {
-		if diff := cmp.Diff(want, literals(pattern)); diff != "" {
+		if diff := cmp.Diff(want, literals(pattern, latin1Alphabet)); diff != "" {
 			t.Errorf("%s: %s", pattern, diff)
 		}
 	}
@@ -324,7 +324,7 @@ func TestLiteralsAreRequired(t *testing.T) {
 			}
 			raw = append(raw, byte(r))
 		}
-		for _, place := range literals(pattern) {
+		for _, place := range literals(pattern, latin1Alphabet) {
 			found := false
 			for _, l := range place {
 				found = found || strings.Contains(string(folded(raw)), l)

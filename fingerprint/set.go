@@ -131,7 +131,7 @@ func unique(list []Signature) error {
 func newRules(list []Signature) []*rule {
 	rules := make([]*rule, len(list))
 	for i, s := range list {
-		rules[i] = &rule{Signature: s, need: literals(s.Match)}
+		rules[i] = &rule{Signature: s, need: literals(s.Match, s.form.alphabet())}
 	}
 	return rules
 }
@@ -193,7 +193,7 @@ func (s *Set) each(key string, sent []byte, do func(*rule, *program, reading, []
 	decided := false
 	for _, k := range s.searches[key] {
 		raw := k.form.of(sent)
-		text, buffer := latin1(raw)
+		text, buffer := k.form.decode(raw)
 		decided = k.each(reading{raw, text}, decided, do)
 		if buffer != nil {
 			buffers.Put(buffer)
@@ -337,7 +337,7 @@ func (t reading) group(m []int, group int) string {
 // span returns the bytes of raw that a group took.
 func (t reading) span(m []int, group int) (from, to int) {
 	a, b := m[2*group], m[2*group+1]
-	if len(t.raw) == len(t.text) { // ASCII
+	if len(t.raw) == len(t.text) { // ASCII, or UTF-8 read as such
 		return a, b
 	}
 	from = utf8.RuneCount(t.text[:a])

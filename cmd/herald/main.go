@@ -1,0 +1,150 @@
+// A scanner must see what Go would rather not: small RSA keys, odd serials, SHA-1.
+//go:debug rsa1024min=0
+//go:debug x509negativeserial=1
+//go:debug tlssha1=1
+
+// Command herald finds out what really runs on a port.
+//
+// This package turns flags into calls, a file for each subcommand; what the program can
+// do lies in the packages beside it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+)
+
+// Exit statuses.
+const (
+	exitDone    = 0
+	exitTrouble = 1 // trouble of our own: a full disk, a defect
+	exitUsage   = 2 // the user's input is wrong
+)
+
+// usageError is an error that the user can mend by writing something else.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return usageError{err}
+}
+
+func usagef(format string, a ...any) error { return usageError{fmt.Errorf(format, a...)} }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// exitStatus is an error that only carries the status to end with.
+type exitStatus int
+
+func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	var status exitStatus
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &status):
+		return int(status)
+	}
+	fmt.Fprintln(stderr, "herald:", err)
+	if errors.As(err, &usageError{}) {
+		return exitUsage
+	}
+	return exitTrouble
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "herald",
+		Short: "find out what really runs on a port",
+		Long: `Herald connects to a port, listens to the greeting, asks the few questions that a
+polite client may ask before it has a user, and says which product and version
+answers there, and why it says so. It never logs in uninvited, guesses passwords
+or exploits.
+
+Every flag can also be given as an environment variable: HERALD_TIMEOUT=5s is
+--timeout 5s.
+
+Exit status: 0 done, 1 done with trouble of our own, 2 wrong usage.`,
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return flagsFromEnvironment(c.Flags(), os.LookupEnv) },
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usagef("%w (see 'herald %s --help')", err, strings.TrimPrefix(c.CommandPath(), "herald "))
+	})
+	root.AddCommand(scanCommand(), portsCommand(), probesCommand(), replayCommand(), demoCommand(), versionCommand())
+	for _, c := range root.Commands() {
+		if args := c.Args; args != nil {
+			c.Args = func(c *cobra.Command, given []string) error { return usage(args(c, given)) }
+		}
+	}
+	root.Args = func(c *cobra.Command, given []string) error {
+		if len(given) > 0 {
+			return usagef("unknown command %q (see 'herald --help')", given[0])
+		}
+		return nil
+	}
+	root.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	return root
+}
+
+// flagsFromEnvironment sets every flag that was not given from HERALD_ and its name in
+// upper case, hyphens as underscores.
+func flagsFromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) error {
+	var failed error
+	flags.VisitAll(func(f *pflag.Flag) {
+		name := "HERALD_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		if value, ok := lookup(name); ok && !f.Changed && f.Name != "help" && failed == nil {
+			if err := flags.Set(f.Name, value); err != nil {
+				failed = usagef("%s=%q: %w", name, value, err)
+			}
+		}
+	})
+	return failed
+}
+
+// terminal says whether w is a terminal, and how wide.
+func terminal(w io.Writer) (width int, ok bool) {
+	f, isFile := w.(*os.File)
+	if !isFile || !term.IsTerminal(int(f.Fd())) {
+		return 0, false
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		width = 0
+	}
+	return width, true
+}
+
+// colourful says whether to use colours: a terminal, and nobody said NO_COLOR
+// (https://no-color.org) or TERM=dumb.
+func colourful(w io.Writer) bool {
+	_, isTerminal := terminal(w)
+	return isTerminal && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}

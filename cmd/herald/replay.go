@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"herald/scan"
+	"herald/wire"
+)
+
+func replayCommand() *cobra.Command {
+	var f scanFlags
+	var port uint16
+	c := &cobra.Command{
+		Use:   "replay FILE…",
+		Short: "conclude again from recorded transcripts, without a network",
+		Long: `Replay leads each transcript (written by 'herald scan --transcripts DIR', or by hand)
+through the same walk as a scan: the first connection of the record is the first that
+the walk opens. A wrong answer can be reported with a transcript alone.`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			sink, err := f.sink(c.OutOrStdout())
+			if err != nil {
+				return err
+			}
+			for _, name := range args {
+				t, err := readTranscript(name)
+				if err != nil {
+					return usage(err)
+				}
+				target := scan.ReplayTarget(t)
+				if port != 0 {
+					target.Port = port
+				}
+				if err := sink.Write(c.Context(), scan.Replay(c.Context(), t, target)); err != nil {
+					return err
+				}
+			}
+			return sink.Close()
+		},
+	}
+	fl := c.Flags()
+	fl.StringVar(&f.format, "format", "table", "table or jsonl")
+	fl.BoolVar(&f.why, "why", false, "say why, claim by claim and step by step")
+	fl.Uint16Var(&port, "port", 0, "the `PORT` that the server stood on (default: as the transcript's first note says, or none)")
+	return c
+}
+
+func readTranscript(name string) (*wire.Transcript, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("replay: %w", err)
+	}
+	defer f.Close()
+	return wire.ReadTranscript(name, f, func(cert string) ([]byte, error) {
+		if cert != filepath.Base(cert) {
+			return nil, fmt.Errorf("certificate file %q must lie beside the transcript", cert)
+		}
+		return os.ReadFile(filepath.Join(filepath.Dir(name), cert))
+	})
+}

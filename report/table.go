@@ -1,0 +1,252 @@
+package report
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"herald/fingerprint"
+	"herald/scan"
+	"herald/wire"
+)
+
+// Table writes an aligned table for people. Rows are sorted by address and port; more
+// than a screenful of thousands is written in batches.
+type Table struct {
+	w       io.Writer
+	options TableOptions
+	held    []*scan.Service
+	counts  map[scan.Verdict]int
+	total   int
+}
+
+// TableOptions are how a table looks.
+type TableOptions struct {
+	Colour bool             // use colours: a terminal that wants them
+	Width  int              // columns of the terminal; 0 is no bound
+	Why    *fingerprint.Set // after the rows, why they say what they say, by these signatures; nil for no reasons
+}
+
+// NewTable makes a sink that writes to w.
+func NewTable(w io.Writer, o TableOptions) *Table {
+	return &Table{w: w, options: o, counts: map[scan.Verdict]int{}}
+}
+
+const tableBatch = 2000 // rows that are sorted and aligned together
+
+func (t *Table) Write(_ context.Context, s *scan.Service) error {
+	t.held = append(t.held, s)
+	t.counts[s.Verdict]++
+	t.total++
+	if len(t.held) >= tableBatch {
+		return t.flush()
+	}
+	return nil
+}
+
+// Close writes what is held and a line of counts.
+func (t *Table) Close() error {
+	if err := t.flush(); err != nil {
+		return err
+	}
+	if t.total == 0 {
+		return nil
+	}
+	var counts []string
+	for _, v := range []scan.Verdict{scan.AsExpected, scan.Unexpected, scan.Unknown, scan.Silent, scan.Closed, scan.Filtered, scan.Unresolved, scan.Untried} {
+		if n := t.counts[v]; n > 0 {
+			counts = append(counts, fmt.Sprintf("%d %s", n, v))
+		}
+	}
+	_, err := fmt.Fprintf(t.w, "%d %s: %s\n", t.total, plural(t.total, "endpoint"), strings.Join(counts, ", "))
+	return err
+}
+
+func plural(n int, word string) string {
+	if n == 1 {
+		return word
+	}
+	return word + "s"
+}
+
+func (t *Table) flush() error {
+	if len(t.held) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(t.held, func(a, b *scan.Service) int {
+		return cmp.Or(a.Endpoint.Addr.Addr().Compare(b.Endpoint.Addr.Addr()), cmp.Compare(a.Target.Port, b.Target.Port))
+	})
+	tw := table.NewWriter()
+	style := table.StyleDefault
+	style.Box = table.BoxStyle{PaddingRight: "  "}
+	style.Options = table.OptionsNoBordersAndSeparators
+	style.Format.Header = text.FormatUpper
+	if t.options.Colour {
+		style.Color.Header = text.Colors{text.Bold}
+	}
+	tw.SetStyle(style)
+	tw.SuppressTrailingSpaces()
+	if t.options.Width > 0 {
+		style.Size.WidthMax = t.options.Width
+		tw.SetStyle(style)
+	}
+	tw.AppendHeader(table.Row{"endpoint", "service", "product", "verdict", "remarks"})
+	for _, s := range t.held {
+		tw.AppendRow(table.Row{where(s), what(s), t.paint(product(s), text.FgCyan), t.verdict(s), remarks(s)})
+	}
+	if _, err := fmt.Fprintln(t.w, tw.Render()); err != nil {
+		return err
+	}
+	if t.options.Why != nil {
+		for _, s := range t.held {
+			if err := Why(t.w, t.options.Why, s); err != nil {
+				return err
+			}
+		}
+	}
+	t.held = t.held[:0]
+	return nil
+}
+
+func (t *Table) paint(s string, colours ...text.Color) string {
+	if !t.options.Colour || s == "" {
+		return s
+	}
+	return text.Colors(colours).Sprint(s)
+}
+
+// where is the address with its port, and the name by which it was found.
+func where(s *scan.Service) string {
+	if !s.Endpoint.Addr.IsValid() {
+		return Printable(s.Target.String(), 80)
+	}
+	at := s.Endpoint.Addr.String()
+	if s.Endpoint.Name != "" {
+		at += " (" + Printable(s.Endpoint.Name, 60) + ")"
+	}
+	return at
+}
+
+func what(s *scan.Service) string {
+	protocol := s.Protocol
+	if protocol == "" {
+		if s.Security == wire.TLS {
+			return "tls, unknown inside"
+		}
+		return "-"
+	}
+	if s.Security == wire.TLS || s.Security == wire.StartTLS {
+		protocol += " " + string(s.Security)
+	}
+	return Printable(protocol, 30)
+}
+
+func product(s *scan.Service) string {
+	name := s.Claim("product")
+	if name == "" {
+		return ""
+	}
+	if v := s.Claim("version"); v != "" {
+		name += " " + v
+	}
+	return Printable(name, 60)
+}
+
+func (t *Table) verdict(s *scan.Service) string {
+	switch s.Verdict {
+	case scan.AsExpected:
+		return t.paint("expected", text.FgGreen)
+	case scan.Unexpected:
+		if len(s.Expected) == 0 {
+			return "unexpected: nothing is registered here"
+		}
+		return t.paint("unexpected: promises "+names(s.Expected), text.FgYellow)
+	case scan.Unknown:
+		return t.paint("unknown", text.FgMagenta)
+	}
+	return t.paint(string(s.Verdict), text.Faint)
+}
+
+func names(expected []scan.Expected) string {
+	var all []string
+	for _, e := range expected {
+		all = append(all, expectedName(e))
+	}
+	return strings.Join(all, " or ")
+}
+
+// remarks are what else a reader wants at once: the system, the announced name, how sure
+// it is, what an unknown server said, what failed.
+func remarks(s *scan.Service) string {
+	var all []string
+	add := func(format string, a ...any) { all = append(all, fmt.Sprintf(format, a...)) }
+	if s.Declined {
+		add("turns us away")
+	}
+	if s.Protocol != "" && !s.Confirmed && !s.Declined {
+		add("not confirmed")
+	}
+	for _, field := range []string{"distribution", "os", "device", "component"} {
+		if v := s.Claim(field); v != "" {
+			add("%s", Printable(v, 50))
+		}
+	}
+	for _, c := range s.Claims {
+		if c.Field == "product" && c.Behaviour && c.Value == s.Claim("product") {
+			add("told by behaviour, %d %% sure", c.Certainty)
+			break
+		}
+	}
+	if s.Greeting.Seconds() >= 1 {
+		add("greets after %.1f s", s.Greeting.Seconds())
+	}
+	if s.Claim("product") == "" {
+		for _, e := range s.Evidence() {
+			if !strings.HasPrefix(e.Key, "tls.") {
+				add("%s: %s", e.Key, Printable(string(e.Text), 70))
+				break
+			}
+		}
+	}
+	if f := s.Failure; f != nil && s.Verdict != scan.Closed {
+		add("%s: %s", f.Op, f.Kind)
+	}
+	return strings.Join(all, "; ")
+}
+
+// Printable is a stranger's text made safe for a terminal: control characters and bytes
+// that are no UTF-8 are written as Go escapes, and it is cut to so many characters.
+func Printable(s string, most int) string {
+	var b strings.Builder
+	n := 0
+	for i, r := range s {
+		if n >= most {
+			b.WriteString("…")
+			break
+		}
+		switch {
+		case r == '\uFFFD' && !strings.HasPrefix(s[i:], "\uFFFD"):
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		case r == '\r':
+			b.WriteString(`\r`)
+		case r == '\n':
+			b.WriteString(`\n`)
+		case r == '\t':
+			b.WriteString(`\t`)
+		case r < 0x20 || r == 0x7f:
+			fmt.Fprintf(&b, `\x%02x`, r)
+		case !printable(r):
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			b.WriteRune(r)
+		}
+		n++
+	}
+	return b.String()
+}
