@@ -1,8 +1,116 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"herald/probes"
+	"herald/scan"
+	"herald/wire"
+)
+
+// demonstrated are the recordings that the demonstration plays, as patterns below
+// probes/testdata: the versions in the names change with every new recording.
+var demonstrated = []string{
+	"smtp/postfix-*", "smtp/exim-*", "imap/dovecot-*", "pop3/dovecot-*", "imap/cyrus-*", "nntp/inn-*",
+	"ftp/vsftpd-*", "ftp/proftpd-*", "http/nginx-*", "http/apache-*", "http-proxy/squid-*", "ssh/openssh-*",
+	"mysql/mariadb-*", "redis/redis-*", "sieve/dovecot-*",
+}
 
 func demoCommand() *cobra.Command {
-	return &cobra.Command{Use: "demo", Short: "scan recorded servers, played on loopback", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return usagef("demo: the recordings come next") }}
+	var f scanFlags
+	c := &cobra.Command{
+		Use:   "demo",
+		Short: "scan recorded servers, played on loopback: a first look",
+		Long: `Demo plays recorded conversations of real servers from listeners on loopback, on odd
+ports that promise nothing, and scans them. It needs no server and no network.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return runDemo(c, f) },
+	}
+	c.Flags().StringVar(&f.format, "format", "table", "table or jsonl")
+	c.Flags().BoolVar(&f.why, "why", false, "say why, claim by claim and step by step")
+	return c
+}
+
+func runDemo(c *cobra.Command, f scanFlags) error {
+	recordings, err := demoRecordings()
+	if err != nil {
+		return err
+	}
+	var transcripts []*wire.Transcript
+	for _, r := range recordings {
+		transcripts = append(transcripts, r.transcript)
+	}
+	player, ports, err := wire.Play(transcripts...)
+	if err != nil {
+		return err
+	}
+	defer player.Close()
+	out := c.OutOrStdout()
+	sink, err := f.sink(out)
+	if err != nil {
+		return err
+	}
+	if f.format == "table" {
+		fmt.Fprintf(out, "%d recorded conversations of real servers are played on loopback, on ports that promise\nnothing. Nothing leaves this machine. Herald is told the ports, and finds out the rest:\n\n", len(recordings))
+	}
+	var words []string
+	for _, p := range ports {
+		words = append(words, p.String())
+	}
+	options, err := scanFlags{workers: 32, perHost: 32, timeout: scanTimeout}.options()
+	if err != nil {
+		return err
+	}
+	targets := scan.ReadTargets("demo", strings.NewReader(strings.Join(words, "\n")), nil)
+	if err := scan.New(options).Run(c.Context(), targets, sink); err != nil {
+		return err
+	}
+	if err := sink.Close(); err != nil {
+		return err
+	}
+	if f.format == "table" {
+		fmt.Fprintf(out, "\nWhat was recorded:\n")
+		for i, r := range recordings {
+			fmt.Fprintf(out, "  %-16s %s\n", ports[i], strings.TrimPrefix(r.transcript.Notes[0], "# "))
+		}
+		fmt.Fprintf(out, "\nNow a real one: herald scan localhost, or herald scan mail.example.org -p mail --why\n")
+	}
+	return nil
+}
+
+type recording struct {
+	name       string
+	transcript *wire.Transcript
+}
+
+func demoRecordings() ([]recording, error) {
+	var found []recording
+	for _, pattern := range demonstrated {
+		names, err := fs.Glob(probes.Recordings, "testdata/"+pattern+".txt")
+		if err != nil {
+			return nil, err
+		}
+		if len(names) == 0 {
+			return nil, fmt.Errorf("demo: no recording %s", pattern)
+		}
+		name := names[len(names)-1]
+		text, err := probes.Recordings.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		t, err := wire.ReadTranscript(name, bytes.NewReader(text), func(cert string) ([]byte, error) {
+			return probes.Recordings.ReadFile(path.Join(path.Dir(name), cert))
+		})
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, recording{name, t})
+	}
+	return found, nil
 }

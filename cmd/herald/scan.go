@@ -20,6 +20,8 @@ import (
 	"herald/wire"
 )
 
+const scanTimeout = 20 * time.Second // for one endpoint
+
 // scanFlags are the flags of herald scan.
 type scanFlags struct {
 	targets     []string
@@ -71,7 +73,7 @@ protocol:
 	fl.IntVar(&f.workers, "workers", 256, "endpoints looked at at once")
 	fl.IntVar(&f.perHost, "per-host", 8, "endpoints of one address looked at at once")
 	fl.Float64Var(&f.rate, "rate", 0, "endpoints begun a second, at most; 0 is no limit")
-	fl.DurationVar(&f.timeout, "timeout", 20*time.Second, "for one endpoint, all its connections")
+	fl.DurationVar(&f.timeout, "timeout", scanTimeout, "for one endpoint, all its connections")
 	fl.StringVar(&f.format, "format", "", "table or jsonl (default: table, or jsonl where -o ends in .jsonl or .json)")
 	fl.StringVarP(&f.output, "output", "o", "", "write to `FILE` instead of standard output")
 	fl.StringVar(&f.transcripts, "transcripts", "", "write the transcript of each endpoint into `DIR`")
