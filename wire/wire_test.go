@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"net"
-	"net/netip"
 	"strings"
 	"testing"
 )
@@ -79,7 +78,6 @@ func TestConversationIsRecordedAndReplayed(t *testing.T) {
 	for _, piece := range []int{0, 1, 2, 3, 7} {
 		talk(Caller{Transport: &Replay{Transcript: again, Piece: piece}})
 	}
-	_ = netip.AddrPort{}
 }
 
 // A server that says a few bytes and closes is heard out, although listening for more
