@@ -27,6 +27,7 @@ import (
 //	= product X, = version Y   what the signatures say of the evidence
 //	= rivals ftp lmtp          probes that take the greeting for theirs as surely or more
 //	= evidence pop3.apop <1@a> the text of the last evidence under that key, escaped
+//	= port 5269                no conclusion: where it was, if not on the probe's first port
 //
 // Without a "rivals" line the probe must rank alone at the top by the greeting.
 
@@ -111,6 +112,11 @@ func converse(t testing.TB, p probes.Probe, tr *wire.Transcript, how torn) outco
 	if ports := p.Info().Ports; len(ports) > 0 {
 		endpoint.Addr = netip.AddrPortFrom(endpoint.Addr.Addr(), ports[0].Number)
 	}
+	for _, line := range tr.Conclusions {
+		if number, ok := strings.CutPrefix(line, "port "); ok {
+			endpoint.Addr = netip.MustParseAddrPort("127.0.0.1:" + number)
+		}
+	}
 	if events := tr.Exchanges[0].Events; len(events) > 0 && events[0].Mark == '!' {
 		endpoint.Security = wire.TLS
 	}
@@ -121,6 +127,7 @@ func converse(t testing.TB, p probes.Probe, tr *wire.Transcript, how torn) outco
 	defer c.Close()
 	o := probes.Observe(c)
 	if err == nil {
+		c.Listen(0) // as a scan does first
 		err = p.Converse(c, o)
 	}
 	return outcome{o, err}
@@ -180,7 +187,7 @@ func hold(t *testing.T, r recorded, o outcome, line string) {
 		if !o.Confirmed || rest != protocol {
 			t.Errorf("= %s: does not hold: confirmed is %v, the protocol %s\n%s", line, o.Confirmed, protocol, o.say())
 		}
-	case "declined", "other", "rivals":
+	case "declined", "other", "rivals", "port":
 	case "failure":
 		op, kind, _ := strings.Cut(rest, " ")
 		var f *wire.Failure
