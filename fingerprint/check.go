@@ -1,12 +1,14 @@
 package fingerprint
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -170,13 +172,33 @@ func (c *checker) breadth(s *Signature) {
 	if err != nil {
 		return // told by Parse
 	}
-	for _, sample := range randomTexts() {
-		if text, _ := latin1(sample); prog.re.Match(text) {
-			c.fault(s.Line, "matches random text, such as %s: too broad", quoted(sample))
+	for _, sample := range randomSamples() {
+		if sample.mayMatch(need) && prog.re.Match(sample.text) {
+			c.fault(s.Line, "matches random text, such as %s: too broad", quoted(sample.raw))
 			return
 		}
 	}
 }
+
+// sample is a random text in the forms that matching needs.
+type sample struct{ raw, text, folded []byte }
+
+func (s sample) mayMatch(need [][]string) bool {
+	for _, place := range need {
+		if !slices.ContainsFunc(place, func(l string) bool { return bytes.Contains(s.folded, []byte(l)) }) {
+			return false
+		}
+	}
+	return true
+}
+
+var randomSamples = sync.OnceValue(func() (list []sample) {
+	for _, raw := range randomTexts() {
+		text, _ := latin1(raw)
+		list = append(list, sample{raw, text, folded(raw)})
+	}
+	return list
+})
 
 func shortest(place []string) int {
 	n := len(place[0])

@@ -87,7 +87,7 @@ func (a alphabet) factorOf(re *syntax.Regexp) factor {
 		return repeated(a.factorOf(re.Sub[0]), re.Min, re.Max)
 	case syntax.OpConcat:
 		var c concatenation
-		for _, sub := range re.Sub {
+		for _, sub := range flattened(nil, re) {
 			c.add(a.factorOf(sub))
 		}
 		return c.factor()
@@ -96,6 +96,26 @@ func (a alphabet) factorOf(re *syntax.Regexp) factor {
 	}
 	return factor{}
 }
+
+// flattened lists what stands one after another, so that a literal goes on into a group and out of
+// it: 220 (FS-[0-9]+) has "220 fs-". What repeats is there once, and then maybe more.
+func flattened(list []*syntax.Regexp, re *syntax.Regexp) []*syntax.Regexp {
+	switch re.Op {
+	case syntax.OpConcat:
+		for _, sub := range re.Sub {
+			list = flattened(list, sub)
+		}
+		return list
+	case syntax.OpCapture:
+		return flattened(list, re.Sub[0])
+	case syntax.OpPlus:
+		return append(flattened(list, re.Sub[0]), anything)
+	}
+	return append(list, re)
+}
+
+// anything is an expression of which nothing is known.
+var anything = &syntax.Regexp{Op: syntax.OpStar}
 
 func (a alphabet) literalFactor(re *syntax.Regexp) factor {
 	folded := re.Flags&syntax.FoldCase != 0

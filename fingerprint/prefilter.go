@@ -80,12 +80,15 @@ func windowCounts(rules []*rule) (c counts) {
 	return c
 }
 
-// short is the cost of a literal that is too short for a full window: it occurs everywhere.
-const short = 1 << 16
+// shortCost is how common a literal is taken to be that is too short for a full window, by its
+// length: measured on the built-in set, three letters are rarer in texts than " ESMTP ".
+var shortCost = [window]int{1 << 20, 1 << 16, 1 << 10, 1 << 5}
 
 // rarestWindow returns where in a literal its rarest window stands, and how common it is.
 func rarestWindow(literal string, c *counts) (offset, common int) {
-	common = short * (window - len(literal) + 1)
+	if len(literal) < window {
+		return 0, shortCost[len(literal)]
+	}
 	for i := 0; i+window <= len(literal); i++ {
 		if n := int(*c.of(literal[i : i+window])); i == 0 || n < common {
 			offset, common = i, n
