@@ -241,6 +241,12 @@ func TestWithAndThen(t *testing.T) {
 	if got, _ := Best(set.Then(own).Append(nil, ev), "product"); got.Value != "Alpha" {
 		t.Errorf("Then: %q", got.Value)
 	}
+	if got, found := set.Then(own).Find("own-alpha"); !found || got.File != "own.yaml" {
+		t.Errorf("Find: %+v, %v", got, found)
+	}
+	if _, found := set.Find("own-alpha"); found {
+		t.Error("Find finds what is not in the set")
+	}
 	if got, _ := Best(set.Append(nil, ev), "product"); got.Value != "Alpha" || set.Len() != 5 {
 		t.Errorf("the set itself has changed: %q, %d signatures", got.Value, set.Len())
 	}

@@ -158,6 +158,16 @@ func (s *Set) All() iter.Seq[*Signature] {
 	}
 }
 
+// Find returns the signature with an id; of two with the same, the one that is searched first.
+func (s *Set) Find(id string) (Signature, bool) {
+	for sig := range s.All() {
+		if sig.ID == id {
+			return *sig, true
+		}
+	}
+	return Signature{}, false
+}
+
 // Len is the number of signatures.
 func (s *Set) Len() int { return len(s.rules) }
 
