@@ -1,0 +1,48 @@
+package probes
+
+import (
+	"bytes"
+
+	"herald/wire"
+)
+
+// Echo says a line and wants it back, to the byte, with nothing before or after it.
+var Echo = add(echo{})
+
+type echo struct{}
+
+var echoInfo = Info{
+	Name:  "echo",
+	Title: "Echo protocol",
+	Refs:  []string{"RFC 862"},
+	Ports: []Port{{7, wire.Plain}},
+	Keys:  []Key{{"echo.answer", "what came back"}},
+	Asks:  true,
+}
+
+var echoWords = []byte("herald: is this an echo?\r\n")
+
+func (echo) Info() *Info { return &echoInfo }
+
+func (echo) Recognize([]byte) Likeness { return Unlike }
+
+// Overhear: a request comes back as it was sent.
+func (echo) Overhear(asked string, answer []byte) Likeness {
+	if asked == "http" && bytes.HasPrefix(answer, []byte("GET ")) && bytes.Contains(answer, []byte(" HTTP/1.1\r\n")) {
+		return Likely
+	}
+	return Unlike
+}
+
+func (echo) Converse(c *wire.Conversation, o *Observation) error {
+	answer, err := askRaw(c, echoWords, 1<<10)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(answer, echoWords) {
+		return c.Malformed("an echo is what was said", answer)
+	}
+	o.Note("echo.answer", answer)
+	o.Confirmed = true
+	return nil
+}
