@@ -19,10 +19,11 @@ func askRaw(c *wire.Conversation, message []byte, most int) ([]byte, error) {
 // hear consumes what comes until a silence. Unlike [wire.Conversation.ReadRest] it takes
 // nothing at all for an answer too.
 func hear(c *wire.Conversation) ([]byte, error) {
-	if _, err := c.Listen(0); err != nil && len(c.Pending()) == 0 {
+	const most = 32 << 10
+	if _, err := c.Listen(0); len(c.Pending()) == 0 {
 		return nil, err
 	}
-	return take(c), nil
+	return c.ReadRest(most)
 }
 
 // take consumes what has come already.
