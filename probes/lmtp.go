@@ -20,6 +20,8 @@ var lmtpInfo = Info{
 	Keys: []Key{
 		{"lmtp.greeting", "greeting, every line"},
 		{"lmtp.lhlo", "reply to LHLO: name and extensions with parameters; once in the clear and once inside TLS"},
+		{"lmtp.ehlo", "reply to EHLO, which it must refuse; asked where the greeting looks like SMTP"},
+		{"lmtp.helo", "reply to HELO, which it must refuse; asked likewise"},
 		{"lmtp.starttls", "reply to STARTTLS"},
 		{"lmtp.help", "reply to HELP"},
 		{"lmtp.quit", "reply to QUIT"},

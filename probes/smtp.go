@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"herald/wire"
 )
@@ -127,15 +128,19 @@ func (d mailDialogue) ehlo() (reply, error) {
 // errRefused says that neither EHLO nor HELO is known here. LMTP must do so (RFC 2033, 4.1).
 var errRefused = errors.New("neither EHLO nor HELO is accepted")
 
-// greetLocally goes on as LMTP where the server takes LHLO.
+// greetLocally goes on as LMTP where the server takes LHLO. What it has said until then is
+// an LMTP server's words, and is noted as such.
 func (d mailDialogue) greetLocally() error {
 	local := mailDialogue{c: d.c, o: d.o, protocol: lmtpInfo.Name}
-	greeting := d.o.Text("smtp.greeting")
 	return local.talk(func() (reply, error) {
 		hello, err := local.lhlo()
 		if err == nil && d.o.Protocol == "" {
 			d.o.Protocol = lmtpInfo.Name
-			d.o.Note("lmtp.greeting", greeting)
+			for i, e := range d.o.Evidence {
+				if what, ok := strings.CutPrefix(e.Key, "smtp."); ok {
+					d.o.Evidence[i].Key = lmtpInfo.Name + "." + what
+				}
+			}
 		}
 		return hello, err
 	})
