@@ -20,6 +20,8 @@ var ftpDataInfo = Info{
 	Refs:  []string{"RFC 959", "RFC 3659"},
 	Ports: []Port{{20, wire.Plain}},
 	Keys:  []Key{{"ftp-data.content", "what was pushed, the first 2 KiB"}},
+
+	Formless: true,
 }
 
 func (ftpData) Info() *Info { return &ftpDataInfo }

@@ -53,6 +53,10 @@ type Info struct {
 	Ports []Port   // where it is usually found
 	Keys  []Key    // the evidence that it notes
 	Asks  bool     // the client speaks first: silence is the server's right
+
+	// Formless says that anything may be its words: on its own ports it is heard where
+	// nobody recognises them.
+	Formless bool
 }
 
 // Port is a usual place of a protocol.

@@ -267,6 +267,9 @@ func TestGreetingsAreRecognized(t *testing.T) {
 		}
 		t.Run(r.name, func(t *testing.T) {
 			own := r.probe.Recognize(greeting)
+			if own == probes.Unlike && r.probe.Info().Formless {
+				return // it is heard for its port's sake
+			}
 			if own == probes.Unlike {
 				t.Fatalf("the probe does not know its own greeting: %q", greeting)
 			}

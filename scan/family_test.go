@@ -1,0 +1,82 @@
+package scan
+
+import (
+	"bufio"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"herald/wire"
+)
+
+// answer serves a protocol of lines: the greeting, and for each command the reply under
+// its first word, or that under "".
+func answer(greeting string, replies map[string]string) func(net.Conn) {
+	return func(c net.Conn) {
+		c.Write([]byte(greeting))
+		lines := bufio.NewScanner(c)
+		for lines.Scan() {
+			word, _, _ := strings.Cut(lines.Text(), " ")
+			reply, ok := replies[word]
+			if !ok {
+				reply = replies[""]
+			}
+			if _, err := c.Write([]byte(reply)); err != nil || word == "QUIT" {
+				return
+			}
+		}
+	}
+}
+
+// The protocols that begin alike are told apart by what they answer.
+func TestFamilyIsSettledByDialogue(t *testing.T) {
+	for _, test := range []struct {
+		what     string
+		greeting string
+		replies  map[string]string
+		protocol string
+	}{
+		{"FTP that wants a login", "220 hello\r\n", map[string]string{"": "530 Please login.\r\n", "QUIT": "221 Bye.\r\n"}, "ftp"},
+		{"FTP that knows little", "220 hello\r\n", map[string]string{"": "500 What?\r\n", "NOOP": "200 OK\r\n", "QUIT": "221 Bye.\r\n"}, "ftp"},
+		{"SMTP", "220 hello\r\n", map[string]string{"": "500 What?\r\n", "NOOP": "250 OK\r\n", "EHLO": "250 you\r\n", "QUIT": "221 Bye.\r\n"}, "smtp"},
+		{"SMTP that knows little", "220 hello\r\n", map[string]string{"": "502 What?\r\n", "HELO": "250 you\r\n", "QUIT": "221 Bye.\r\n"}, "smtp"},
+		{"LMTP", "220 hello\r\n", map[string]string{"": "500 What?\r\n", "LHLO": "250 you\r\n", "QUIT": "221 Bye.\r\n"}, "lmtp"},
+		{"LMTP that greets by a domain", "220 store.example.org ready\r\n", map[string]string{"": "500 What?\r\n", "LHLO": "250 you\r\n", "QUIT": "221 Bye.\r\n"}, "lmtp"},
+		{"NNTP", "200 hello\r\n", map[string]string{"": "500 What?\r\n", "HELP": "100 Commands\r\n.\r\n", "QUIT": "205 Bye.\r\n"}, "nntp"},
+		{"POP3", "+OK\r\n", map[string]string{"": "-ERR\r\n", "QUIT": "+OK\r\n"}, "pop3"},
+	} {
+		t.Run(test.what, func(t *testing.T) {
+			s := look(t, Options{}, listen(t, answer(test.greeting, test.replies)))
+			if s.Protocol != test.protocol || !s.Confirmed {
+				t.Errorf("told as %q, confirmed %v; steps %v", s.Protocol, s.Confirmed, s.Steps)
+			}
+			if s.Connections > 2 {
+				t.Errorf("%d connections; steps %v", s.Connections, s.Steps)
+			}
+		})
+	}
+}
+
+// A data listener of FTP pushes its bytes and closes: a listing is known anywhere, a file
+// where such connections are at home.
+func TestDataListener(t *testing.T) {
+	for _, test := range []struct {
+		what, pushed string
+		port         uint16
+		protocol     string
+	}{
+		{"a listing", "drwxr-xr-x   2 ftp ftp 4096 Nov 22 22:13 pub\r\n", 20021, "ftp-data"},
+		{"a file on port 20", "\x89PNG\r\n\x1a\nand so on", 20, "ftp-data"},
+		{"a file anywhere", "\x89PNG\r\n\x1a\nand so on", 20021, ""},
+	} {
+		t.Run(test.what, func(t *testing.T) {
+			x := wire.Exchange{Events: []wire.Event{{Mark: '<', Data: []byte(test.pushed)}}, End: "read closed"}
+			o := Options{Caller: wire.Caller{Transport: &wire.Replay{Transcript: &wire.Transcript{Exchanges: []wire.Exchange{x, x, x}}}}}
+			s := look(t, o, Target{Host: "127.0.0.1", Addr: netip.MustParseAddr("127.0.0.1"), Port: test.port})
+			if s.Protocol != test.protocol || s.Connections != 1 {
+				t.Errorf("told as %q after %d connections; steps %v", s.Protocol, s.Connections, s.Steps)
+			}
+		})
+	}
+}
