@@ -33,8 +33,8 @@ func (p Problem) String() string {
 }
 
 // Check holds signatures to the rules of db/README.md. They are searched in the order of s, which
-// must hold them: s is Load(Files()) for the built-in ones, and Load(Files()).With(own) for a
-// user's, so that shadowing either way is found. Keys are the evidence keys that exist; with
+// must hold them: s is Load(Files()) for the built-in ones, and own.Before(builtin) with builtin
+// from Load(Files()) for a user's, so that shadowing either way is found. Keys are the evidence keys that exist; with
 // none given, keys are not checked.
 func (s *Set) Check(own []Signature, keys []string) []Problem {
 	c := checker{set: s, keys: keys, ids: map[string][]*rule{}}

@@ -252,6 +252,26 @@ func TestWithAndThen(t *testing.T) {
 	}
 }
 
+func TestBefore(t *testing.T) {
+	own := loadFiles(t, map[string]string{
+		"products.yaml": "[{name: Alpha, vendor: Somebody}, {name: Mine, vendor: Me}]",
+		"own.yaml":      "- {id: own-alpha, on: x.greeting, match: '^Alpha 7', product: Mine, certainty: 50}",
+	})
+	set := own.Before(testSet(t))
+	for text, want := range map[string][]string{
+		"Alpha 7":        {`own-alpha product="Mine" 50`, `own-alpha vendor="Me" 50`},
+		"Alpha 8 narrow": {`x-alpha-narrow product="Alpha" 95`, `x-alpha-narrow version="8" 95`, `x-alpha-narrow vendor="Somebody" 95`},
+		"(Linux)":        {`x-linux os="Linux" 80`, `x-linux cpe="cpe:2.3:o:linux:linux_kernel:*:*:*:*:*:*:*:*" 80`},
+	} {
+		if diff := cmp.Diff(want, brief(set.Append(nil, Evidence{Key: "x.greeting", Text: []byte(text)}))); diff != "" {
+			t.Errorf("%s: %s", text, diff)
+		}
+	}
+	if n := len(set.Signatures()); n != 6 || set.Signatures()[0].ID != "own-alpha" {
+		t.Errorf("%d signatures, first %s", n, set.Signatures()[0].ID)
+	}
+}
+
 // TestPrefilterLosesNothing compares the search with running every pattern in turn.
 func TestPrefilterLosesNothing(t *testing.T) {
 	set := builtinWithExamples(t)

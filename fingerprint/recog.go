@@ -139,6 +139,11 @@ func (p *recogPrint) finish() error {
 			s.Claims = append(s.Claims, Template{Field: field, Text: text})
 		}
 	}
+	for _, param := range []string{"os.cpe23", "hw.cpe23"} { // beside that of the service
+		if text := cpe23(resolved[param]); text != "" {
+			s.Claims = append(s.Claims, Template{Field: "cpe", Text: text})
+		}
+	}
 	_, err := s.compile()
 	return err
 }

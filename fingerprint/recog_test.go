@@ -157,11 +157,11 @@ func TestRecogClaims(t *testing.T) {
 			`recog-example-banners-21 product="Shout" 40`, `recog-example-banners-21 version="3" 40`},
 		"220-begin\r\n220 end 12": {
 			`recog-example-banners-39 os="Linux" 50`, `recog-example-banners-39 distribution="Debian" 50`, `recog-example-banners-39 distribution_version="12" 50`,
-			`recog-example-banners-39 cpe="cpe:2.3:o:linux:linux_kernel:*:*:*:*:*:*:*:*" 50`},
+			`recog-example-banners-39 cpe="cpe:2.3:o:debian:debian_linux:12:*:*:*:*:*:*:*" 50`},
 		"220-ruby\r\n220 here \xc3\xa9t": nil, // "." takes one character, the line end is two
 		"220-ruby\n220 here \xc3\xa9t": {
-			`recog-example-banners-48 product="Ruby" 85`, `recog-example-banners-48 version="ét" 85`,
-			`recog-example-banners-48 cpe="cpe:2.3:a:r\\&d:ruby_1.0:*:sp1:*:*:*:*:*:*" 85`},
+			`recog-example-banners-49 product="Ruby" 85`, `recog-example-banners-49 version="ét" 85`,
+			`recog-example-banners-49 cpe="cpe:2.3:a:r\\&d:ruby_1.0:*:sp1:*:*:*:*:*:*" 85`},
 		"220 nothing at all": nil,
 	} {
 		got := brief(set.Append(nil, Evidence{Key: "smtp.greeting", Text: []byte(text)}))

@@ -147,7 +147,31 @@ func (s *Set) Then(last []Signature) *Set {
 	return newSet(append(slices.Clip(s.rules), newRules(last)...), s.catalogue)
 }
 
-// All returns the signatures in their order.
+// Before returns a set in which the signatures of s stand before those of base, and which knows
+// the products of both: a user's directory before the built-in set.
+func (s *Set) Before(base *Set) *Set {
+	return newSet(slices.Concat(s.rules, base.rules), sync.OnceValue(func() *catalogue {
+		own := s.catalogue()
+		list := slices.Clone(own.list)
+		for _, p := range base.catalogue().list {
+			if own.byName[p.Name] == nil {
+				list = append(list, p)
+			}
+		}
+		return newCatalogue(list)
+	}))
+}
+
+// Signatures returns the signatures in their order.
+func (s *Set) Signatures() []Signature {
+	list := make([]Signature, len(s.rules))
+	for i, r := range s.rules {
+		list[i] = r.Signature
+	}
+	return list
+}
+
+// All iterates over the signatures in their order; they are not to be changed.
 func (s *Set) All() iter.Seq[*Signature] {
 	return func(yield func(*Signature) bool) {
 		for _, r := range s.rules {
@@ -282,25 +306,34 @@ func (s *Set) claim(dst []Claim, r *rule, p *program, t reading, m []int) []Clai
 			add(c.field, v)
 		}
 	}
-	product := value("product")
-	explicit := value("cpe") != ""
-	if known := s.catalogue().byName[product]; known != nil && product != "" {
-		if known.Vendor != "" && value("vendor") == "" {
-			add("vendor", known.Vendor)
+	product, system := value("product"), value("os")
+	known := s.catalogue()
+	given := dst[start:]
+	if p := known.byName[product]; p != nil {
+		if p.Vendor != "" && value("vendor") == "" {
+			add("vendor", p.Vendor)
 		}
-		if known.CPE != "" && !explicit {
-			add("cpe", cpeName(known.CPE, value("version")))
+		if p.CPE != "" && !namesCPE(given, func(part string) bool { return part == p.Part || part != "o" }) {
+			add("cpe", cpeName(p.CPE, value("version")))
 		}
 	}
-	if system := value("os"); system != "" && system != product {
-		if known := s.catalogue().byName[system]; known != nil && known.CPE != "" {
-			add("cpe", cpeName(known.CPE, value("os_version")))
+	if p := known.byName[system]; p != nil && p.CPE != "" && system != product {
+		if !namesCPE(given, func(part string) bool { return part == "o" }) {
+			add("cpe", cpeName(p.CPE, value("os_version")))
 		}
 	}
 	for i := range dst[start:] {
 		dst[start+i].Product = product
 	}
 	return dst
+}
+
+// namesCPE tells whether a signature gives a CPE name of some part (a, o or h) itself.
+func namesCPE(given []Claim, fits func(part string) bool) bool {
+	return slices.ContainsFunc(given, func(c Claim) bool {
+		part, _, _ := strings.Cut(strings.TrimPrefix(c.Value, "cpe:2.3:"), ":")
+		return c.Field == "cpe" && fits(part)
+	})
 }
 
 // fill returns the value of a claim; "" where all groups of its template are empty. In a CPE
