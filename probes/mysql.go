@@ -79,7 +79,7 @@ func (mysql) Converse(c *wire.Conversation, o *Observation) error {
 	o.Note("mysql.version", h.version)
 	o.Note("mysql.plugin", h.plugin)
 	o.Confirmed = true
-	if h.capabilities&mysqlTLS == 0 || c.Manners().NoUpgrade {
+	if h.capabilities&mysqlTLS == 0 || c.TLS() != nil || c.Manners().NoUpgrade {
 		return nil
 	}
 	// SSLRequest: TLS is wanted before any user is named.

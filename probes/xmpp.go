@@ -59,7 +59,7 @@ func (xmpp) Converse(c *wire.Conversation, o *Observation) error {
 			if err := c.StartTLS(); err != nil {
 				return err
 			}
-			if _, err := xmppOpen(c, o); err != nil {
+			if features, err := xmppOpen(c, o); err != nil || features == nil {
 				return err
 			}
 		}
