@@ -34,18 +34,23 @@ func (p Problem) String() string {
 
 // Check holds signatures to the rules of db/README.md. They are searched in the order of s, which
 // must hold them: s is Load(Files()) for the built-in ones, and own.Before(builtin) with builtin
-// from Load(Files()) for a user's, so that shadowing either way is found. Keys are the evidence keys that exist; with
-// none given, keys are not checked.
+// from Load(Files()) for a user's, so that shadowing either way is found. Keys are the evidence
+// keys that exist; with none given, keys are not checked.
 func (s *Set) Check(own []Signature, keys []string) []Problem {
-	c := checker{set: s, keys: keys, ids: map[string][]*rule{}}
-	for _, r := range s.rules {
-		c.ids[r.ID] = append(c.ids[r.ID], r)
-	}
+	c := newChecker(s, keys)
 	for i := range own {
 		c.check(&own[i])
 	}
 	c.taken(own)
 	return c.problems
+}
+
+func newChecker(s *Set, keys []string) *checker {
+	c := &checker{set: s, keys: keys, ids: map[string][]*rule{}}
+	for _, r := range s.rules {
+		c.ids[r.ID] = append(c.ids[r.ID], r)
+	}
+	return c
 }
 
 // needNoLiteral are the signatures that may go without a literal, each with the reason.

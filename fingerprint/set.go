@@ -409,7 +409,8 @@ func (s *Set) Match(all []Evidence) []Claim {
 	return Merge(claims)
 }
 
-// Merge sorts and deduplicates claims as Match does.
+// Merge sorts and deduplicates claims as Match does. A CPE name without a version goes where there
+// is one of the same product with a version: it says less, not otherwise.
 func Merge(claims []Claim) []Claim {
 	rank := map[string]int{}
 	for i, f := range Fields {
@@ -423,6 +424,12 @@ func Merge(claims []Claim) []Claim {
 	})
 	type about struct{ field, value, product string }
 	seen := map[about]bool{}
+	versioned := map[string]bool{}
+	for _, c := range claims {
+		if product, any := strings.CutSuffix(c.Value, anyVersion); c.Field == "cpe" && !any {
+			versioned[unversioned(product)] = true
+		}
+	}
 	return slices.DeleteFunc(claims, func(c Claim) bool {
 		k := about{c.Field, c.Value, c.Product}
 		if c.Field == "product" || c.Field == "host" || strings.HasPrefix(c.Field, "os") || strings.HasPrefix(c.Field, "distribution") {
@@ -430,6 +437,7 @@ func Merge(claims []Claim) []Claim {
 		}
 		again := seen[k]
 		seen[k] = true
-		return again
+		product, any := strings.CutSuffix(c.Value, anyVersion)
+		return again || c.Field == "cpe" && any && versioned[product]
 	})
 }

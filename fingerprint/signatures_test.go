@@ -32,24 +32,19 @@ func TestSignatures(t *testing.T) {
 	}
 	known := newCatalogue(products)
 	set := newSet(newRules(all), func() *catalogue { return known })
+	ids := newChecker(set, nil).ids
 	for _, name := range names {
 		own, parsed := byFile[name]
 		if !parsed {
 			continue
 		}
 		t.Run(strings.TrimSuffix(name, ".yaml"), func(t *testing.T) {
-			problems := map[string][]Problem{}
-			for _, p := range set.Check(own, nil) {
-				problems[p.Signature] = append(problems[p.Signature], p)
-			}
-			for _, s := range own {
-				t.Run(s.ID, func(t *testing.T) {
-					for _, p := range problems[s.ID] {
-						if p.Warning {
-							t.Logf("db/%v", p)
-						} else {
-							t.Errorf("db/%v", p)
-						}
+			for i := range own {
+				t.Run(own[i].ID, func(t *testing.T) {
+					c := checker{set: set, ids: ids}
+					c.check(&own[i])
+					for _, p := range c.problems {
+						t.Errorf("db/%v", p)
 					}
 				})
 			}
