@@ -137,23 +137,21 @@ func (c *replayed) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	for written := 0; written < len(p); {
-		for len(c.events) > 0 && c.events[0].Mark == '~' {
-			c.events = c.events[1:]
-		}
-		if len(c.events) == 0 {
-			if c.end != nil && (c.end.Kind == Closed || c.end.Kind == Reset) {
+		i := c.nextSaid()
+		if i < 0 {
+			if len(c.events) == 0 && c.end != nil && (c.end.Kind == Closed || c.end.Kind == Reset) {
 				return len(p), nil
 			}
-			return written, c.otherWords(p[written:], nil)
+			return written, c.otherWords(p[written:], c.events)
 		}
-		e := &c.events[0]
+		e := &c.events[i]
 		n := min(len(p)-written, len(e.Data))
-		if e.Mark != '>' || !bytes.Equal(p[written:written+n], e.Data[:n]) {
-			return written, c.otherWords(p[written:], e)
+		if !bytes.Equal(p[written:written+n], e.Data[:n]) {
+			return written, c.otherWords(p[written:], c.events[i:])
 		}
 		written += n
 		if e.Data = e.Data[n:]; len(e.Data) == 0 {
-			c.events = c.events[1:]
+			c.events = slices.Delete(c.events, i, i+1)
 		}
 	}
 	return len(p), nil
@@ -169,10 +167,28 @@ func (c *replayed) turn() {
 	}
 }
 
-func (c *replayed) otherWords(said []byte, e *Event) error {
+// nextSaid is where the client speaks next, -1 where it does not before a handshake or the
+// end. What the server had said before may still be unread: two sides that speak at once
+// (SSH, HTTP/2) do not wait for each other, and pieces come late.
+func (c *replayed) nextSaid() int {
+	for len(c.events) > 0 && c.events[0].Mark == '~' {
+		c.events = c.events[1:]
+	}
+	for i, e := range c.events {
+		switch e.Mark {
+		case '>':
+			return i
+		case '!':
+			return -1
+		}
+	}
+	return -1
+}
+
+func (c *replayed) otherWords(said []byte, events []Event) error {
 	due := "the end"
-	if e != nil {
-		due = fmt.Sprintf("%c %s", e.Mark, Escape(e.Data))
+	if len(events) > 0 {
+		due = fmt.Sprintf("%c %s", events[0].Mark, Escape(events[0].Data))
 	}
 	return &Failure{Op: OpWrite, Kind: Internal, Err: fmt.Errorf("%w: said %s where the record has %s", ErrOtherWords, strconv.QuoteToASCII(string(said)), due)}
 }

@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net"
 	"strings"
 	"testing"
@@ -103,5 +104,33 @@ func TestLastWordsStayReadable(t *testing.T) {
 	}
 	if _, err := c.ReadRest(10); KindOf(err) != Closed {
 		t.Fatalf("after the end: %v", err)
+	}
+}
+
+// Two sides that speak at once: the client's word may come before the server's are read.
+func TestReplayLetsBothSidesSpeakAtOnce(t *testing.T) {
+	tr, err := ReadTranscript("t", strings.NewReader("< a\\nb\\n\n> mine\\r\\n\n< c\\n\n. left\n"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, piece := range []int{0, 1, 3} {
+		c, err := Caller{Transport: &Replay{Transcript: tr, Piece: piece}}.Open(context.Background(), Endpoint{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if line, err := c.ReadLine(); err != nil || string(line) != "a\n" {
+			t.Fatalf("ReadLine = %q, %v", line, err)
+		}
+		if err := c.Send("mine"); err != nil {
+			t.Fatalf("pieces of %d: %v", piece, err)
+		}
+		for _, want := range []string{"b\n", "c\n"} {
+			if line, err := c.ReadLine(); err != nil || string(line) != want {
+				t.Fatalf("pieces of %d: ReadLine = %q, %v, want %q", piece, line, err, want)
+			}
+		}
+		if err := c.Send("more"); !errors.Is(err, ErrOtherWords) {
+			t.Errorf("words that the record does not have: %v", err)
+		}
 	}
 }
