@@ -94,7 +94,22 @@ type Observation struct {
 	TLS       *wire.TLSState         // nil in the clear
 	Exchange  wire.Exchange          // the record
 
+	// Then names a probe that the answers suggest for a fresh connection to the same
+	// endpoint, "" for none: a web server that refuses as a proxy would, and closes. The
+	// observation of that connection has this one in After, so that both are judged together.
+	Then  string
+	After *Observation
+
 	heard *wire.Conversation
+	web   webAnswers // what the probes of HTTP heard, to judge by
+}
+
+// Speaks is the protocol that was found: Protocol, or the probe's name.
+func (o *Observation) Speaks() string {
+	if o.Protocol != "" {
+		return o.Protocol
+	}
+	return o.Probe
 }
 
 // Observe begins an observation of a conversation.

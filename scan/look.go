@@ -128,6 +128,10 @@ func (w *walk) begin() {
 	}
 }
 
+// webALPN is offered where the port promises HTTP, and nowhere else: a server of another
+// protocol may refuse a handshake that offers it nothing of its own (RFC 7301, 3.2).
+var webALPN = []string{"h2", "http/1.1"}
+
 // connect makes one more connection; nil where it does not stand. A connection whose
 // handshake failed is returned, failed.
 func (w *walk) connect(security wire.Security, why string) *call {
@@ -137,7 +141,11 @@ func (w *walk) connect(security wire.Security, why string) *call {
 	w.service.Connections++
 	e := w.endpoint
 	e.Security = security
-	conversation, err := w.caller.Open(w.ctx, e)
+	caller := w.caller
+	if security == wire.TLS && caller.TLS.ALPN == nil && promises(w.service.Expected, probes.HTTP.Info().Name) {
+		caller.TLS.ALPN = webALPN
+	}
+	conversation, err := caller.Open(w.ctx, e)
 	number := w.service.Connections
 	if conversation == nil {
 		failure := wire.FailureOf(wire.OpDial, err)
@@ -294,14 +302,15 @@ func (w *walk) question(c *call, p probes.Probe, security wire.Security) bool {
 	}
 	w.letSpeak(c, p, why)
 	answer := c.Heard()
+	if len(answer) > 0 && (looksLikeTLS(answer) || probes.WantsTLS(c.seen)) {
+		w.words, w.wantsTLS = true, true
+		w.settled = false // what it said in the clear was only that it wants TLS
+		return true
+	}
 	if w.settled || len(answer) == 0 {
 		return w.settled
 	}
 	w.words = true
-	if looksLikeTLS(answer) || c.seen.Text("http.wants-tls") != nil {
-		w.wantsTLS = true
-		return true
-	}
 	for _, next := range w.recognise(answer, name, w.service.Expected) {
 		other := next.probe.Info().Name
 		if next.like < probes.Likely || contains(w.tried, other) {
@@ -423,6 +432,9 @@ func (w *walk) letSpeak(c *call, p probes.Probe, why string) {
 	err := converse(c, p)
 	w.hangUp(c, err)
 	o := c.seen
+	if err == nil {
+		o.Failure = nil // an end that the probe reckoned with is no failure
+	}
 	protocol := name
 	if o.Protocol != "" {
 		protocol = o.Protocol
@@ -443,6 +455,32 @@ func (w *walk) letSpeak(c *call, p probes.Probe, why string) {
 			w.settled = true
 			w.service.Protocol, w.service.Security = protocol, o.Security
 		}
+	}
+	if o.Then != "" && o.After == nil {
+		w.follow(o)
+	}
+}
+
+// follow takes the hint of a conversation to the next one, where it is seen together with
+// the first. What was settled before stays, unless this one knows better.
+func (w *walk) follow(o *probes.Observation) {
+	p := w.byName[o.Then]
+	if p == nil {
+		return
+	}
+	settled, failure := w.settled, w.service.Failure
+	c := w.connect(o.Security, "the answers to "+o.Probe+" suggest "+o.Then)
+	if c == nil || c.Failure() != nil {
+		if c != nil {
+			w.hangUp(c, nil)
+		}
+		w.service.Failure = failure
+		return
+	}
+	c.seen.After = o
+	w.letSpeak(c, p, "judged together with what "+o.Probe+" heard")
+	if settled && !c.seen.Confirmed && !c.seen.Declined {
+		w.service.Failure = failure
 	}
 }
 
