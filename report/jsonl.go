@@ -1,7 +1,6 @@
 package report
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"io"
@@ -9,26 +8,55 @@ import (
 	"herald/scan"
 )
 
-// JSONLines writes a [Record] a line.
+// JSONLines writes a [Record] a line. Lines are handed on in large pieces while results
+// come thick, and at once when the scan waits for more (see [JSONLines.Flush]).
 type JSONLines struct {
-	w   *bufio.Writer
-	enc *json.Encoder
+	w       io.Writer
+	pending []byte
+	length  int64 // bytes of whole lines that w took
 }
 
-// NewJSONLines makes a sink that writes to w. Lines are written as they come when flush
-// is true, in large pieces otherwise.
-func NewJSONLines(w io.Writer) *JSONLines {
-	b := bufio.NewWriterSize(w, 64<<10)
-	enc := json.NewEncoder(b)
-	enc.SetEscapeHTML(false)
-	return &JSONLines{b, enc}
+// NewJSONLines makes a sink that writes to w, whose output already has so many bytes.
+// Where a write fails half-way and w can be truncated, the broken line is taken back.
+func NewJSONLines(w io.Writer, length int64) *JSONLines {
+	return &JSONLines{w: w, length: length}
 }
+
+const jsonBatch = 64 << 10 // bytes
 
 func (j *JSONLines) Write(_ context.Context, s *scan.Service) error {
-	if err := j.enc.Encode(RecordOf(s)); err != nil {
+	line, err := json.Marshal(RecordOf(s))
+	if err != nil {
 		return err
 	}
-	return j.w.Flush()
+	j.pending = append(append(j.pending, line...), '\n')
+	if len(j.pending) >= jsonBatch {
+		return j.Flush()
+	}
+	return nil
 }
 
-func (j *JSONLines) Close() error { return j.w.Flush() }
+// Flush hands on what is pending.
+func (j *JSONLines) Flush() error {
+	if len(j.pending) == 0 {
+		return nil
+	}
+	n, err := j.w.Write(j.pending)
+	if err != nil {
+		if f, ok := j.w.(interface{ Truncate(int64) error }); ok && n > 0 {
+			f.Truncate(j.length) // best effort: the write's own error is what counts
+		}
+		return err
+	}
+	j.length += int64(n)
+	j.pending = j.pending[:0]
+	return nil
+}
+
+// Length is the length of the output in bytes, all lines written.
+func (j *JSONLines) Length() (int64, error) {
+	err := j.Flush()
+	return j.length, err
+}
+
+func (j *JSONLines) Close() error { return j.Flush() }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -19,11 +20,13 @@ import (
 // Table writes an aligned table for people. Rows are sorted by address and port; more
 // than a screenful of thousands is written in batches.
 type Table struct {
-	w       io.Writer
-	options TableOptions
-	held    []*scan.Service
-	counts  map[scan.Verdict]int
-	total   int
+	w              io.Writer
+	options        TableOptions
+	held           []*scan.Service
+	counts         map[scan.Verdict]int
+	total          int
+	spent          map[netip.Addr]int // connections, by address
+	sent, received int                // bytes
 }
 
 // TableOptions are how a table looks.
@@ -35,8 +38,10 @@ type TableOptions struct {
 
 // NewTable makes a sink that writes to w.
 func NewTable(w io.Writer, o TableOptions) *Table {
-	return &Table{w: w, options: o, counts: map[scan.Verdict]int{}}
+	return &Table{w: w, options: o, counts: map[scan.Verdict]int{}, spent: map[netip.Addr]int{}}
 }
+
+const mostHosts = 1 << 16 // addresses whose connections are counted
 
 const tableBatch = 2000 // rows that are sorted and aligned together
 
@@ -44,6 +49,10 @@ func (t *Table) Write(_ context.Context, s *scan.Service) error {
 	t.held = append(t.held, s)
 	t.counts[s.Verdict]++
 	t.total++
+	t.sent, t.received = t.sent+s.Sent, t.received+s.Received
+	if len(t.spent) < mostHosts && s.Connections > 0 {
+		t.spent[s.Endpoint.Addr.Addr()] += s.Connections
+	}
 	if len(t.held) >= tableBatch {
 		return t.flush()
 	}
@@ -64,13 +73,24 @@ func (t *Table) Close() error {
 			counts = append(counts, fmt.Sprintf("%d %s", n, v))
 		}
 	}
+	connections, most := 0, 0
+	for _, n := range t.spent {
+		connections, most = connections+n, max(most, n)
+	}
 	_, err := fmt.Fprintf(t.w, "%d %s: %s\n", t.total, plural(t.total, "endpoint"), strings.Join(counts, ", "))
+	if err == nil && connections > 0 {
+		_, err = fmt.Fprintf(t.w, "%d %s to %d %s (at most %d to one), %d bytes sent, %d received\n",
+			connections, plural(connections, "connection"), len(t.spent), plural(len(t.spent), "address"), most, t.sent, t.received)
+	}
 	return err
 }
 
 func plural(n int, word string) string {
 	if n == 1 {
 		return word
+	}
+	if strings.HasSuffix(word, "s") {
+		return word + "es"
 	}
 	return word + "s"
 }

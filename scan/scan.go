@@ -7,11 +7,15 @@
 package scan
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"sync"
 	"time"
+
+	"go4.org/netipx"
 
 	"herald/fingerprint"
 	"herald/probes"
@@ -21,21 +25,30 @@ import (
 
 // Options of a scanner. The zero value is a polite default.
 type Options struct {
-	Caller     wire.Caller
-	Resolver   resolve.Resolver // nil asks the system's, each name once
-	Signatures *fingerprint.Set // nil is the built-in set
-	Workers    int              // endpoints looked at at once; 0 is 256
-	PerHost    int              // endpoints of one address looked at at once; 0 is 8
-	Rate       float64          // new connections a second over all; 0 is no limit
-	Timeout    time.Duration    // for one endpoint, all connections; 0 is 20 s
-	Patience   time.Duration    // how long a port that greets by custom may stay silent; 0 is 6.5 s
-	Only       []string         // probes that may speak; empty for all
-	Progress   func(Progress)   // called now and then from one goroutine; may be nil
+	Caller      wire.Caller
+	Resolver    resolve.Resolver // nil asks the system's, each name once
+	Signatures  *fingerprint.Set // nil is the built-in set
+	Exclude     *netipx.IPSet    // addresses that a name may lead to and that are not touched; nil for none
+	Workers     int              // endpoints looked at at once; 0 is 256
+	PerHost     int              // endpoints of one address looked at at once; 0 is 8
+	PerMail     int              // of these, on mail ports; 0 is 1
+	PerNet      int              // endpoints of one /24 (IPv6: /48) looked at at once; 0 is no bound
+	Rate        float64          // endpoints begun a second over all; 0 is no bound
+	MostResults int              // end after so many services; 0 is no bound
+	Drain       <-chan struct{}  // closed: begin nothing new; nil for never
+	Timeout     time.Duration    // for one endpoint, all connections; 0 is 20 s
+	Patience    time.Duration    // how long a port that greets by custom may stay silent; 0 is 6.5 s
+	Only        []string         // probes that may speak; empty for all
+	Progress    func(Progress)   // called now and then from one goroutine; may be nil
 }
 
-// Progress of a run.
+// Progress of a run, over the endpoints that are done.
 type Progress struct {
-	Started, Done int // endpoints
+	Done        int // endpoints
+	Connections int
+	Received    int64 // bytes, TLS removed
+	Sent        int64 // bytes, TLS removed
+	Exhausted   int   // endpoints that this machine had no port, file or memory for
 }
 
 // Sink takes services. Write is called from one goroutine; a slow sink slows the scan.
@@ -70,6 +83,7 @@ func New(o Options) *Scanner {
 	}
 	s.options.Workers = max(1, orElse(o.Workers, 256))
 	s.options.PerHost = max(1, orElse(o.PerHost, 8))
+	s.options.PerMail = max(1, orElse(o.PerMail, 1))
 	s.options.Timeout = orElse(o.Timeout, 20*time.Second)
 	s.options.Patience = orElse(o.Patience, 6500*time.Millisecond)
 	return s
@@ -115,84 +129,236 @@ func (s *Scanner) Resolve(ctx context.Context, t Target) ([]wire.Endpoint, *Serv
 }
 
 // Run looks at every target of a source and writes a service for each endpoint to the
-// sink, in the order in which they are done. It returns the first error of the source or
-// the sink, or the context's; what was found before is written in any case. It does not
-// close the sink.
+// sink, in the order in which they are done; the endpoints of one target are written
+// together. It returns the first error of the source or the sink, or the context's; what
+// was found before is written in any case. When Options.Drain is closed, nothing new is
+// begun, and what is under way is finished. It does not close the sink.
 func (s *Scanner) Run(ctx context.Context, targets Source, sink Sink) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	type work struct {
-		target   Target
-		endpoint wire.Endpoint
+	r := &run{
+		Scanner: s,
+		begun:   make(chan work),
+		todo:    make(chan work, s.options.Workers),
+		back:    make(chan returned, s.options.Workers),
+		done:    make(chan *Service, s.options.Workers),
 	}
-	todo := make(chan work)
-	done := make(chan *Service)
-	hosts := newGates(s.options.PerHost)
-	pace := newPacer(s.options.Rate)
-
-	var sourceErr error
+	var feeding, working sync.WaitGroup
+	feeding.Go(func() { r.feed(ctx, targets) })
+	dispatched := make(chan struct{})
 	go func() {
-		defer close(todo)
-		for t, err := range targets {
-			if err != nil {
-				sourceErr = err
-				return
-			}
-			endpoints, failed := s.Resolve(ctx, t)
-			if failed != nil {
-				select {
-				case done <- failed:
-				case <-ctx.Done():
-					return
-				}
-			}
-			for _, e := range endpoints {
-				if pace.wait(ctx) != nil || hosts.enter(ctx, e.Addr.Addr()) != nil {
-					return
-				}
-				select {
-				case todo <- work{t, e}:
-				case <-ctx.Done():
-					return
-				}
-			}
-		}
+		defer close(dispatched)
+		newDispatcher(courtesy{
+			perHost: s.options.PerHost, perMail: s.options.PerMail, perNet: s.options.PerNet,
+			rate: s.options.Rate, pushed: firstPause,
+		}).run(ctx, r.begun, r.todo, r.back)
 	}()
-	var workers sync.WaitGroup
 	for range s.options.Workers {
-		workers.Go(func() {
-			for w := range todo {
+		working.Go(func() {
+			for w := range r.todo {
 				found := s.Look(ctx, w.target, w.endpoint)
-				hosts.leave(w.endpoint.Addr.Addr())
-				done <- found
+				found.Siblings = w.siblings
+				select {
+				case r.back <- returned{w, pushesBack(found)}:
+				case <-dispatched:
+				}
+				r.done <- found
 			}
 		})
 	}
-	go func() { workers.Wait(); close(done) }()
-
-	var sinkErr error
-	var progress Progress
-	for found := range done {
-		if sinkErr != nil {
-			continue // drain the workers
-		}
-		if found.Failure != nil && found.Failure.Kind == wire.Canceled && ctx.Err() != nil {
-			continue // not looked at to the end: say nothing of it
-		}
-		if sinkErr = sink.Write(ctx, found); sinkErr != nil {
-			cancel(sinkErr)
-			continue
-		}
-		progress.Done++
-		if s.options.Progress != nil {
-			s.options.Progress(progress)
-		}
+	go func() { working.Wait(); feeding.Wait(); close(r.done) }()
+	if err := r.collect(ctx, sink, cancel); err != nil {
+		return err
 	}
-	switch {
-	case sinkErr != nil:
-		return sinkErr
-	case ctx.Err() != nil:
+	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return sourceErr
+	return r.sourceErr
+}
+
+// firstPause is how long an address is left alone after it pushed back the first time; it
+// doubles with each time in a row.
+const firstPause = time.Second
+
+// run is one run of a scanner.
+type run struct {
+	*Scanner
+	begun     chan work     // resolved, to be dispatched
+	todo      chan work     // dispatched, to be looked at
+	back      chan returned // looked at, room for others
+	done      chan *Service
+	sourceErr error
+}
+
+// resolveAtOnce is how many names are looked up at the same time.
+const resolveAtOnce = 64
+
+// feed reads the source; names are looked up beside it.
+func (r *run) feed(ctx context.Context, targets Source) {
+	names := make(chan Target)
+	var resolving sync.WaitGroup
+	started := 0
+	defer func() {
+		close(names)
+		resolving.Wait()
+		close(r.begun)
+	}()
+	for t, err := range targets {
+		if err != nil {
+			r.sourceErr = err
+			return
+		}
+		if t.Addr.IsValid() {
+			if !r.begin(ctx, work{t, wire.Endpoint{Addr: netip.AddrPortFrom(t.Addr, t.Port)}, 1}) {
+				return
+			}
+			continue
+		}
+		if started < resolveAtOnce {
+			started++
+			resolving.Go(func() {
+				for t := range names {
+					r.lookUp(ctx, t)
+				}
+			})
+		}
+		select {
+		case names <- t:
+		case <-ctx.Done():
+			return
+		case <-r.options.Drain:
+			return
+		}
+	}
+}
+
+// begin hands work to the dispatcher; false where nothing new may begin.
+func (r *run) begin(ctx context.Context, w work) bool {
+	select {
+	case <-r.options.Drain:
+		return false
+	default:
+	}
+	select {
+	case r.begun <- w:
+		return true
+	case <-ctx.Done():
+	case <-r.options.Drain:
+	}
+	return false
+}
+
+func (r *run) lookUp(ctx context.Context, t Target) {
+	endpoints, failed := r.Resolve(ctx, t)
+	if failed != nil {
+		failed.Siblings = 1
+		r.done <- failed
+		return
+	}
+	for _, e := range endpoints {
+		if x := r.options.Exclude; x != nil && x.Contains(e.Addr.Addr()) {
+			r.done <- &Service{
+				Target: t, Endpoint: e, Expected: expectations(t), Verdict: Untried, Siblings: len(endpoints), Started: time.Now(),
+				Failure: &wire.Failure{Op: wire.OpResolve, Kind: wire.Excluded, Err: fmt.Errorf("%s is excluded", e.Addr.Addr())},
+			}
+			continue
+		}
+		select { // a target that was begun is finished, whatever Drain says
+		case r.begun <- work{t, e, len(endpoints)}:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// collect writes what is done. Siblings wait for each other, so that a target is written
+// whole or not at all.
+func (r *run) collect(ctx context.Context, sink Sink, cancel context.CancelCauseFunc) error {
+	var failed error
+	var progress Progress
+	siblings := map[uint64][]*Service{}
+	enough := false
+	for {
+		found, more := r.next(sink, &failed)
+		if !more {
+			break
+		}
+		if failed != nil || enough || found.Failure != nil && found.Failure.Kind == wire.Canceled && ctx.Err() != nil {
+			continue // not looked at to the end: nothing is said of it
+		}
+		family := []*Service{found}
+		if found.Siblings > 1 {
+			at := found.Target.Position
+			family = append(siblings[at], found)
+			if len(family) < found.Siblings {
+				siblings[at] = family
+				continue
+			}
+			delete(siblings, at)
+		}
+		for _, one := range family {
+			if failed = sink.Write(ctx, one); failed != nil {
+				cancel(failed)
+				break
+			}
+			progress.add(one)
+		}
+		if r.options.Progress != nil {
+			r.options.Progress(progress)
+		}
+		if most := r.options.MostResults; most > 0 && progress.Done >= most {
+			enough = true
+			cancel(ErrEnough)
+		}
+	}
+	return failed
+}
+
+// next waits for what is done; a sink that holds lines back hands them on before a wait.
+func (r *run) next(sink Sink, failed *error) (*Service, bool) {
+	select {
+	case found, more := <-r.done:
+		return found, more
+	default:
+	}
+	if f, ok := sink.(Flusher); ok && *failed == nil {
+		*failed = f.Flush()
+	}
+	found, more := <-r.done
+	return found, more
+}
+
+// Flusher is a sink that holds back what it writes; it is flushed when the scan waits.
+type Flusher interface{ Flush() error }
+
+// ErrEnough ends a run that has found Options.MostResults.
+var ErrEnough = errors.New("as many results as were asked for")
+
+// pushesBack says whether a server asks for less: 421, 429, or a reset instead of a word.
+func pushesBack(s *Service) bool {
+	if s.Declined {
+		for _, o := range s.Seen {
+			for _, e := range o.Evidence {
+				if bytes.HasPrefix(e.Text, []byte("421")) {
+					return true
+				}
+			}
+		}
+	}
+	for _, e := range s.Evidence() {
+		if e.Key == "http.status" && bytes.Contains(e.Text, []byte(" 429")) {
+			return true
+		}
+	}
+	return s.Protocol == "" && s.Failure != nil && s.Failure.Kind == wire.Reset && s.Failure.Op != wire.OpDial
+}
+
+func (p *Progress) add(s *Service) {
+	p.Done++
+	p.Connections += s.Connections
+	p.Received += int64(s.Received)
+	p.Sent += int64(s.Sent)
+	if s.Failure != nil && s.Failure.Kind == wire.Exhausted {
+		p.Exhausted++
+	}
 }

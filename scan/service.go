@@ -40,6 +40,7 @@ type Service struct {
 	Seen      []*probes.Observation // one a connection that stood, in their order
 	Failure   *wire.Failure         // what prevented a better answer; nil for nothing
 	Steps     []Step                // why each step was taken
+	Siblings  int                   // endpoints of the same target, this one included; 0 outside a run
 
 	Connections int // attempts that were made
 	Received    int // bytes, TLS removed

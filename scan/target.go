@@ -2,6 +2,7 @@ package scan
 
 import (
 	"bufio"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"iter"
@@ -22,6 +23,7 @@ type Target struct {
 	Port     uint16
 	Protocol string        // the user's hint, from an URL: "imap"; "" for none
 	Security wire.Security // the user's hint; "" for none
+	Position uint64        // its place in the order of the scan; see Plan
 }
 
 // String is the target as a user would write it.
@@ -248,35 +250,70 @@ func lastOf(block netip.Prefix) netip.Addr {
 	return last
 }
 
-// Hosts is how many hosts the specification names; 1 for a name.
-func (s Spec) Hosts() *big.Int {
+// Hosts is how many hosts the specification names; 1 for a name. Ranges of more than
+// 2^62 addresses count as 2^62, which no scan can visit.
+func (s Spec) Hosts() uint64 {
 	if s.Name != "" {
-		return big.NewInt(1)
+		return 1
 	}
 	first, last := new(big.Int).SetBytes(s.First.AsSlice()), new(big.Int).SetBytes(s.Last.AsSlice())
-	return last.Sub(last, first).Add(last, big.NewInt(1))
+	n := last.Sub(last, first).Add(last, big.NewInt(1))
+	if n.BitLen() > 62 {
+		return 1 << 62
+	}
+	return n.Uint64()
 }
 
-// Targets are the specification's targets, in order; ports are used where it names none.
-func (s Spec) Targets(ports []uint16) Source {
+// target is the specification's i-th target: all hosts at the first port, then at the
+// second.
+func (s Spec) target(i uint64, ports []uint16) Target {
 	if len(s.Ports) > 0 {
 		ports = s.Ports
 	}
+	hosts := s.Hosts()
+	t := Target{Host: s.Name, Port: ports[i/hosts], Protocol: s.Protocol, Security: s.Security}
+	if s.Name == "" {
+		t.Addr = addrAt(s.First, i%hosts)
+		t.Host = t.Addr.String()
+	}
+	return t
+}
+
+// targets is how many there are.
+func (s Spec) targets(ports []uint16) uint64 {
+	n := uint64(len(s.Ports))
+	if n == 0 {
+		n = uint64(len(ports))
+	}
+	return s.Hosts() * n
+}
+
+// addrAt is the address so many behind another.
+func addrAt(first netip.Addr, behind uint64) netip.Addr {
+	if behind == 0 {
+		return first
+	}
+	b := first.As16()
+	low := binary.BigEndian.Uint64(b[8:])
+	sum := low + behind
+	binary.BigEndian.PutUint64(b[8:], sum)
+	if sum < low {
+		binary.BigEndian.PutUint64(b[:8], binary.BigEndian.Uint64(b[:8])+1)
+	}
+	if first.Is4() {
+		return netip.AddrFrom4([4]byte(b[12:]))
+	}
+	return netip.AddrFrom16(b)
+}
+
+// Specs gives specifications one by one; it ends at the first error.
+type Specs = iter.Seq2[Spec, error]
+
+// Targets are the specification's targets, in order; ports are used where it names none.
+func (s Spec) Targets(ports []uint16) Source {
 	return func(yield func(Target, error) bool) {
-		each := func(host string, addr netip.Addr) bool {
-			for _, p := range ports {
-				if !yield(Target{Host: host, Addr: addr, Port: p, Protocol: s.Protocol, Security: s.Security}, nil) {
-					return false
-				}
-			}
-			return true
-		}
-		if s.Name != "" {
-			each(s.Name, netip.Addr{})
-			return
-		}
-		for a := s.First; ; a = a.Next() {
-			if !each(a.String(), a) || a == s.Last {
+		for i := range s.targets(ports) {
+			if !yield(s.target(i, ports), nil) {
 				return
 			}
 		}
@@ -351,11 +388,11 @@ func parsePort(s string) (uint16, error) {
 	return uint16(n), nil
 }
 
-// ReadTargets reads specifications from a list: one or several a line, separated by
-// spaces; '#' begins a remark. A bad line ends the source with an error that names the
-// list and the line; everything before it was given.
-func ReadTargets(name string, r io.Reader, ports []uint16) Source {
-	return func(yield func(Target, error) bool) {
+// ReadSpecs reads specifications from a list: one or several a line, separated by
+// spaces; '#' begins a remark. A bad line ends it with an error that names the list and
+// the line; everything before it was given.
+func ReadSpecs(name string, r io.Reader) Specs {
+	return func(yield func(Spec, error) bool) {
 		const longest = 64 << 10 // bytes in a line
 		lines := bufio.NewScanner(r)
 		lines.Buffer(make([]byte, 4<<10), longest)
@@ -366,31 +403,16 @@ func ReadTargets(name string, r io.Reader, ports []uint16) Source {
 			for word := range strings.FieldsSeq(line) {
 				s, err := ParseSpec(word)
 				if err != nil {
-					yield(Target{}, fmt.Errorf("%s:%d: %w", name, n, err))
+					yield(Spec{}, fmt.Errorf("%s:%d: %w", name, n, err))
 					return
 				}
-				for t, err := range s.Targets(ports) {
-					if !yield(t, err) {
-						return
-					}
+				if !yield(s, nil) {
+					return
 				}
 			}
 		}
 		if err := lines.Err(); err != nil {
-			yield(Target{}, fmt.Errorf("%s:%d: %w", name, n+1, err))
-		}
-	}
-}
-
-// Chain gives the targets of several sources, one after the other.
-func Chain(sources ...Source) Source {
-	return func(yield func(Target, error) bool) {
-		for _, s := range sources {
-			for t, err := range s {
-				if !yield(t, err) || err != nil {
-					return
-				}
-			}
+			yield(Spec{}, fmt.Errorf("%s:%d: %w", name, n+1, err))
 		}
 	}
 }

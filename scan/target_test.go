@@ -12,7 +12,7 @@ func TestParseSpec(t *testing.T) {
 		"127.0.0.1":                         "127.0.0.1:80",
 		"mail.example.org":                  "mail.example.org:80",
 		"mail.example.org.:25,110":          "mail.example.org:25 mail.example.org:110",
-		"10.0.0.0/30:25,110,1000-1001":      "10.0.0.0:25 10.0.0.0:110 10.0.0.0:1000 10.0.0.0:1001 10.0.0.1:25 10.0.0.1:110 10.0.0.1:1000 10.0.0.1:1001 10.0.0.2:25 10.0.0.2:110 10.0.0.2:1000 10.0.0.2:1001 10.0.0.3:25 10.0.0.3:110 10.0.0.3:1000 10.0.0.3:1001",
+		"10.0.0.0/30:25,110,1000-1001":      "10.0.0.0:25 10.0.0.1:25 10.0.0.2:25 10.0.0.3:25 10.0.0.0:110 10.0.0.1:110 10.0.0.2:110 10.0.0.3:110 10.0.0.0:1000 10.0.0.1:1000 10.0.0.2:1000 10.0.0.3:1000 10.0.0.0:1001 10.0.0.1:1001 10.0.0.2:1001 10.0.0.3:1001",
 		"10.0.0.7-9:25":                     "10.0.0.7:25 10.0.0.8:25 10.0.0.9:25",
 		"10.0.0.7-10.0.0.8":                 "10.0.0.7:80 10.0.0.8:80",
 		"::1":                               "[::1]:80",
@@ -69,17 +69,18 @@ func TestParseSpecRefuses(t *testing.T) {
 	}
 }
 
-func TestReadTargetsNamesTheLine(t *testing.T) {
+func TestReadSpecsNamesTheLine(t *testing.T) {
 	list := "127.0.0.1:25 # a remark\n\n# nothing\nlocalhost:110 localhost:143\n10.0.0.0/99:25\n127.0.0.2:25\n"
 	var got []string
 	var failed error
-	for target, err := range ReadTargets("list.txt", strings.NewReader(list), nil) {
+	for target, err := range (Plan{}).Targets(ReadSpecs("list.txt", strings.NewReader(list))) {
 		if err != nil {
 			failed = err
 			continue
 		}
 		got = append(got, target.String())
 	}
+	slices.Sort(got)
 	if want := []string{"127.0.0.1:25", "localhost:110", "localhost:143"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}

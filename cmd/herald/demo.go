@@ -63,12 +63,8 @@ func runDemo(c *cobra.Command, f scanFlags) error {
 	for _, p := range ports {
 		words = append(words, p.String())
 	}
-	options, err := scanFlags{workers: 32, perHost: 32, timeout: scanTimeout}.options()
-	if err != nil {
-		return err
-	}
-	targets := scan.ReadTargets("demo", strings.NewReader(strings.Join(words, "\n")), nil)
-	if err := scan.New(options).Run(c.Context(), targets, sink); err != nil {
+	targets := scan.Plan{}.Targets(scan.ReadSpecs("demo", strings.NewReader(strings.Join(words, "\n"))))
+	if err := scan.New(scan.Options{Workers: 32, PerHost: 32}).Run(c.Context(), targets, sink); err != nil {
 		return err
 	}
 	if err := sink.Close(); err != nil {

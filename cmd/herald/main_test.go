@@ -9,6 +9,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv("HERALD_TEST_AS_PROGRAM") != "" {
+		os.Unsetenv("HERALD_TEST_AS_PROGRAM")
+		main()
+	}
 	testscript.Main(m, map[string]func(){
 		"herald": func() { os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
 	})

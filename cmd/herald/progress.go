@@ -16,6 +16,7 @@ type progress struct {
 	began time.Time
 	last  time.Time
 	shown bool
+	now   scan.Progress
 }
 
 func newProgress(w io.Writer, quiet bool) *progress {
@@ -24,6 +25,7 @@ func newProgress(w io.Writer, quiet bool) *progress {
 }
 
 func (p *progress) show(now scan.Progress) {
+	p.now = now
 	if !p.on || time.Since(p.began) < 3*time.Second || time.Since(p.last) < 200*time.Millisecond {
 		return
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"go4.org/netipx"
 
 	"herald/fingerprint"
 	"herald/probes"
@@ -42,6 +43,16 @@ type scanFlags struct {
 	relayCheck  string
 	postQuantum bool
 	quiet       bool
+	seed        uint64
+	shard       string
+	exclude     []string
+	reserved    bool
+	yes         bool
+	perMail     int
+	perNet      int
+	maxTime     time.Duration
+	maxResults  int
+	checkpoint  string
 }
 
 func scanCommand() *cobra.Command {
@@ -85,58 +96,215 @@ protocol:
 	fl.BoolVar(&f.noUpgrade, "no-starttls", false, "do not upgrade to TLS inside a protocol")
 	fl.StringVar(&f.relayCheck, "relay-check", "", "ask proxies to fetch this `URL`, which must be your own")
 	fl.BoolVar(&f.postQuantum, "tls-pq", false, "also offer the post-quantum key share X25519MLKEM768 (costs half as much again)")
+	fl.Uint64Var(&f.seed, "seed", 1, "`NUMBER` that the order of the targets follows from")
+	fl.StringVar(&f.shard, "shard", "", "look at one part of the targets: `3/16` is the third of sixteen, which together hold each once")
+	fl.StringArrayVar(&f.exclude, "exclude", nil, "never touch the addresses and blocks in `FILE`, one or several a line")
+	fl.BoolVar(&f.reserved, "reserved", false, "also visit private, multicast and other reserved addresses inside wider ranges")
+	fl.BoolVar(&f.yes, "yes", false, fmt.Sprintf("more than %d public addresses are meant, and you may scan them", mostPublic))
+	fl.IntVar(&f.perMail, "per-host-mail", 1, "of these, on mail ports")
+	fl.IntVar(&f.perNet, "per-net", 0, "endpoints of one /24 (IPv6: /48) looked at at once; 0 is no bound")
+	fl.DurationVar(&f.maxTime, "max-time", 0, "begin nothing new after this time; 0 is no bound")
+	fl.IntVar(&f.maxResults, "max-results", 0, "end after so many results; 0 is no bound")
+	fl.StringVar(&f.checkpoint, "checkpoint", "", "keep the position in `FILE`, beside -o: started again after being killed, the scan goes on there")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "no progress on standard error")
 	return c
 }
+
+// mostPublic is how many public addresses may be named without saying --yes.
+const mostPublic = 1 << 16
 
 func runScan(c *cobra.Command, f scanFlags, args []string) (err error) {
 	if len(args) == 0 && len(f.targets) == 0 {
 		return usagef("scan: no target; write one like mail.example.org:25 or --targets FILE")
 	}
-	ports, err := scan.ParsePorts(f.ports)
-	if err != nil {
-		return usagef("--ports: %w", err)
-	}
-	source, closeSource, err := targetSource(c.InOrStdin(), args, f.targets, ports)
+	plan, err := f.plan()
 	if err != nil {
 		return err
 	}
-	defer closeSource()
+	specs, closeSpecs, err := specSource(c.InOrStdin(), args, f.targets)
+	if err != nil {
+		return err
+	}
+	defer closeSpecs()
 	options, err := f.options()
 	if err != nil {
 		return err
 	}
+	options.Exclude = plan.Exclude
 	if f.transcripts != "" {
 		if err := os.MkdirAll(f.transcripts, 0o755); err != nil {
 			return usagef("--transcripts: %w", err)
 		}
 	}
-	out, closeOut, err := openOutput(c.OutOrStdout(), f.output)
+	out, err := f.openOutput(c.OutOrStdout(), args)
 	if err != nil {
 		return err
 	}
-	sink, err := f.sink(out)
-	if err != nil {
-		return err
+	source := plan.Targets(specs)
+	if cp := out.checkpoint; cp != nil {
+		plan.Skip = cp.Skip
+		source = cp.Targets(plan.Targets(specs))
 	}
+	sink := out.sink
 	if f.transcripts != "" {
 		sink = &transcriptSink{Sink: sink, dir: f.transcripts}
 	}
 	progress := newProgress(c.ErrOrStderr(), f.quiet || f.output == "" && f.format == "jsonl")
 	options.Progress = progress.show
-	scanErr := scan.New(options).Run(c.Context(), source, sink)
+	drained := drainAfter(c.Context(), f.maxTime)
+	options.Drain = drained
+	scanErr := scan.New(options).Run(context.WithoutCancel(c.Context()), source, sink)
 	progress.clear()
-	if err := errors.Join(sink.Close(), closeOut()); err != nil {
-		return err
+	if err := errors.Join(sink.Close(), out.close()); err != nil && scanErr == nil {
+		scanErr = err
+	}
+	return f.ending(c, scanErr, out, progress.now)
+}
+
+// ending says how a scan ended, where it did not by having looked at everything.
+func (f scanFlags) ending(c *cobra.Command, err error, out *output, done scan.Progress) error {
+	if n := done.Exhausted; n > 0 {
+		fmt.Fprintf(c.ErrOrStderr(), "herald: %d endpoints were not tried: this machine ran out of ports, files or memory; use fewer --workers, or raise ulimit -n\n", n)
+	}
+	if !f.quiet && f.formatName() == "jsonl" && f.output != "" {
+		fmt.Fprintf(c.ErrOrStderr(), "%d endpoints, %d connections, %d bytes sent, %d received\n", done.Done, done.Connections, done.Sent, done.Received)
 	}
 	var bad *badTarget
 	switch {
-	case errors.As(scanErr, &bad):
+	case errors.As(err, &bad):
 		return usage(bad.error)
-	case errors.Is(scanErr, context.Canceled):
-		return fmt.Errorf("stopped; what was found until then is written")
+	case errors.Is(err, scan.ErrTooMany):
+		return usagef("%w, and more than %d need --yes: that you mean them, and may scan them", err, mostPublic)
+	case errors.Is(err, scan.ErrEnough):
+		return nil
+	case err != nil:
+		return err
+	case c.Context().Err() != nil:
+		where := ""
+		if out.checkpoint != nil {
+			where = fmt.Sprintf("; all positions before %d are done, start the same command again to go on", out.checkpoint.Position())
+		}
+		return fmt.Errorf("stopped after %d endpoints; what was found is written%s", done.Done, where)
 	}
-	return scanErr
+	return nil
+}
+
+// drainAfter is closed when the first interrupt comes, or the time is over: nothing new is
+// begun from then on, and what is under way is finished.
+func drainAfter(ctx context.Context, limit time.Duration) <-chan struct{} {
+	drained := make(chan struct{})
+	var cancel context.CancelFunc = func() {}
+	if limit > 0 {
+		ctx, cancel = context.WithTimeout(ctx, limit)
+	}
+	context.AfterFunc(ctx, func() { cancel(); close(drained) })
+	return drained
+}
+
+func (f scanFlags) plan() (scan.Plan, error) {
+	p := scan.Plan{Seed: f.seed, Reserved: f.reserved, MostPublic: mostPublic}
+	if f.yes {
+		p.MostPublic = 0
+	}
+	var err error
+	if p.Ports, err = scan.ParsePorts(f.ports); err != nil {
+		return p, usagef("--ports: %w", err)
+	}
+	if f.shard != "" {
+		if n, err := fmt.Sscanf(f.shard, "%d/%d", &p.Shard, &p.Of); n != 2 || err != nil || p.Shard < 1 || p.Of < p.Shard || fmt.Sprintf("%d/%d", p.Shard, p.Of) != f.shard {
+			return p, usagef("--shard %q: write it like 3/16, the third of sixteen", f.shard)
+		}
+	}
+	if len(f.exclude) > 0 {
+		if p.Exclude, err = readExclusions(f.exclude); err != nil {
+			return p, usage(err)
+		}
+	}
+	return p, nil
+}
+
+// readExclusions reads addresses, blocks and ranges.
+func readExclusions(names []string) (*netipx.IPSet, error) {
+	var b netipx.IPSetBuilder
+	for _, name := range names {
+		file, err := os.Open(name)
+		if err != nil {
+			return nil, fmt.Errorf("--exclude: %w", err)
+		}
+		defer file.Close()
+		for s, err := range scan.ReadSpecs(name, file) {
+			switch {
+			case err != nil:
+				return nil, err
+			case s.Name != "" || len(s.Ports) > 0:
+				return nil, fmt.Errorf("%s: %q: an exclusion is an address, a block or a range, without port", name, s.Text)
+			}
+			b.AddRange(netipx.IPRangeFrom(s.First, s.Last))
+		}
+	}
+	return b.IPSet()
+}
+
+// output is where a scan's results go.
+type output struct {
+	sink       scan.Sink
+	checkpoint *scan.Checkpoint
+	file       *os.File
+}
+
+func (o *output) close() error {
+	if o.file == nil {
+		return nil
+	}
+	return o.file.Close()
+}
+
+func (f scanFlags) openOutput(stdout io.Writer, args []string) (*output, error) {
+	if f.checkpoint != "" {
+		return f.openCheckpointed(args)
+	}
+	o := &output{}
+	w := stdout
+	if f.output != "" && f.output != "-" {
+		file, err := os.Create(f.output)
+		if err != nil {
+			return nil, usagef("--output: %w", err)
+		}
+		o.file, w = file, file
+	}
+	var err error
+	if o.sink, err = f.sink(w); err != nil {
+		return nil, errors.Join(err, o.close())
+	}
+	return o, nil
+}
+
+// openCheckpointed opens an output that may hold results of a scan that was killed.
+func (f scanFlags) openCheckpointed(args []string) (*output, error) {
+	if f.output == "" || f.output == "-" || f.formatName() != "jsonl" {
+		return nil, usagef("--checkpoint needs an output that can be continued: -o FILE.jsonl")
+	}
+	description := fmt.Sprintf("%s %s ports=%s seed=%d shard=%s into %s", strings.Join(args, " "), strings.Join(f.targets, " "), f.ports, f.seed, f.shard, f.output)
+	cp, err := scan.OpenCheckpoint(f.checkpoint, strings.TrimSpace(description))
+	if err != nil {
+		return nil, usagef("--checkpoint: %w", err)
+	}
+	file, err := os.OpenFile(f.output, os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, usagef("--output: %w", err)
+	}
+	length := cp.Length()
+	if info, err := file.Stat(); err != nil || info.Size() < length {
+		return nil, errors.Join(usagef("--checkpoint %s: %s is shorter than the checkpoint says; remove the checkpoint to begin anew", f.checkpoint, f.output), err, file.Close())
+	}
+	if err := file.Truncate(length); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	if _, err := file.Seek(length, io.SeekStart); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	lines := report.NewJSONLines(file, length)
+	return &output{sink: cp.Sink(lines), checkpoint: cp, file: file}, nil
 }
 
 func (f scanFlags) options() (scan.Options, error) {
@@ -160,19 +328,13 @@ func (f scanFlags) options() (scan.Options, error) {
 			Manners: wire.Manners{Hello: f.hello, UserAgent: f.userAgent, NoUpgrade: f.noUpgrade, Favicon: f.favicon, RelayCheck: f.relayCheck},
 			TLS:     wire.TLSOffer{PostQuantum: f.postQuantum},
 		},
-		Workers: f.workers, PerHost: f.perHost, Rate: f.rate, Timeout: f.timeout, Only: f.only,
+		Workers: f.workers, PerHost: f.perHost, PerMail: f.perMail, PerNet: f.perNet, Rate: f.rate,
+		Timeout: f.timeout, Only: f.only, MostResults: f.maxResults,
 	}, nil
 }
 
 func (f scanFlags) sink(out io.Writer) (scan.Sink, error) {
-	format := f.format
-	if format == "" {
-		format = "table"
-		if ext := filepath.Ext(f.output); ext == ".jsonl" || ext == ".json" {
-			format = "jsonl"
-		}
-	}
-	switch format {
+	switch format := f.formatName(); format {
 	case "table":
 		width, _ := terminal(out)
 		o := report.TableOptions{Colour: colourful(out), Width: width}
@@ -181,9 +343,20 @@ func (f scanFlags) sink(out io.Writer) (scan.Sink, error) {
 		}
 		return report.NewTable(out, o), nil
 	case "jsonl":
-		return report.NewJSONLines(out), nil
+		return report.NewJSONLines(out, 0), nil
+	default:
+		return nil, usagef("--format %q: table or jsonl", format)
 	}
-	return nil, usagef("--format %q: table or jsonl", format)
+}
+
+func (f scanFlags) formatName() string {
+	if f.format != "" {
+		return f.format
+	}
+	if ext := filepath.Ext(f.output); ext == ".jsonl" || ext == ".json" {
+		return "jsonl"
+	}
+	return "table"
 }
 
 // badTarget marks an error in what the user named.
@@ -191,59 +364,54 @@ type badTarget struct{ error }
 
 func (b *badTarget) Unwrap() error { return b.error }
 
-// targetSource joins the targets on the command line, which are checked at once, and
-// those in files, which are read as the scan goes.
-func targetSource(stdin io.Reader, args, files []string, ports []uint16) (scan.Source, func(), error) {
-	var sources []scan.Source
+// specSource joins the targets on the command line, which are checked at once, and those
+// in files, which are read as the scan goes.
+func specSource(stdin io.Reader, args, files []string) (scan.Specs, func(), error) {
+	var given []scan.Spec
+	for _, a := range args {
+		s, err := scan.ParseSpec(a)
+		if err != nil {
+			return nil, nil, usage(err)
+		}
+		given = append(given, s)
+	}
 	var open []io.Closer
 	closeAll := func() {
 		for _, c := range open {
 			c.Close()
 		}
 	}
-	for _, a := range args {
-		s, err := scan.ParseSpec(a)
-		if err != nil {
-			return nil, closeAll, usage(err)
-		}
-		sources = append(sources, s.Targets(ports))
-	}
+	var lists []scan.Specs
 	for _, name := range files {
 		if name == "-" {
-			sources = append(sources, scan.ReadTargets("standard input", stdin, ports))
+			lists = append(lists, scan.ReadSpecs("standard input", stdin))
 			continue
 		}
 		file, err := os.Open(name)
 		if err != nil {
 			closeAll()
-			return nil, func() {}, usagef("--targets: %w", err)
+			return nil, nil, usagef("--targets: %w", err)
 		}
 		open = append(open, file)
-		sources = append(sources, scan.ReadTargets(name, file, ports))
+		lists = append(lists, scan.ReadSpecs(name, file))
 	}
-	all := scan.Chain(sources...)
-	return func(yield func(scan.Target, error) bool) {
-		for t, err := range all {
-			if err != nil {
-				err = &badTarget{err}
-			}
-			if !yield(t, err) {
+	return func(yield func(scan.Spec, error) bool) {
+		for _, s := range given {
+			if !yield(s, nil) {
 				return
 			}
 		}
+		for _, list := range lists {
+			for s, err := range list {
+				if err != nil {
+					err = &badTarget{err}
+				}
+				if !yield(s, err) {
+					return
+				}
+			}
+		}
 	}, closeAll, nil
-}
-
-// openOutput opens a file to write, or takes standard output.
-func openOutput(stdout io.Writer, name string) (io.Writer, func() error, error) {
-	if name == "" || name == "-" {
-		return stdout, func() error { return nil }, nil
-	}
-	f, err := os.Create(name)
-	if err != nil {
-		return nil, nil, usagef("--output: %w", err)
-	}
-	return f, f.Close, nil
 }
 
 // transcriptSink writes the transcript of each service into a directory, then hands the

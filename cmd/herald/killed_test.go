@@ -1,0 +1,69 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// A scan that is killed at fifty moments and started again each time gives every endpoint
+// exactly once. The endpoints are ports of loopback, nearly all of them closed.
+func TestKilledScanGoesOn(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	const endpoints, kills = 4000, 50
+	dir := t.TempDir()
+	out, checkpoint := filepath.Join(dir, "found.jsonl"), filepath.Join(dir, "at")
+	start := func() *exec.Cmd {
+		c := exec.Command(os.Args[0], "scan", "127.0.0.1:1-4000", "--rate", "1600", "--per-host", "64", "--timeout", "3s", "-o", out, "--checkpoint", checkpoint, "-q")
+		c.Env = append(os.Environ(), "HERALD_TEST_AS_PROGRAM=1")
+		c.Stderr = os.Stderr
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	killed := 0
+	for ; killed < kills; killed++ {
+		c := start()
+		timer := time.AfterFunc(time.Duration(20+rand.IntN(130))*time.Millisecond, func() { c.Process.Kill() })
+		err := c.Wait()
+		timer.Stop()
+		if err == nil {
+			break // it came to its end before
+		}
+		if exit := new(exec.ExitError); !errors.As(err, &exit) || exit.Exited() {
+			t.Fatalf("after %d kills: %v", killed, err)
+		}
+	}
+	if killed < kills/2 {
+		t.Errorf("only %d kills before the end: the test proves little", killed)
+	}
+	if err := start().Wait(); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[uint16]int{}
+	for line := range bytes.Lines(text) {
+		var r struct{ Port uint16 }
+		if err := json.Unmarshal(line, &r); err != nil {
+			t.Fatalf("%v in %q", err, line)
+		}
+		seen[r.Port]++
+	}
+	for p := uint16(1); p <= endpoints; p++ {
+		if seen[p] != 1 {
+			t.Errorf("port %d stands %d times in the output", p, seen[p])
+		}
+	}
+}

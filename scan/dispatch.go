@@ -1,0 +1,252 @@
+package scan
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"herald/wire"
+)
+
+// work is an endpoint that is to be looked at.
+type work struct {
+	target   Target
+	endpoint wire.Endpoint
+	siblings int // endpoints of the same target, this one included
+}
+
+// manners of the dispatcher: how much at once goes where.
+type courtesy struct {
+	perHost int           // endpoints of one address at once
+	perMail int           // of these, on mail ports
+	perNet  int           // endpoints of one /24 or /48 at once; 0 is no bound
+	rate    float64       // endpoints begun a second; 0 is no bound
+	pushed  time.Duration // the first pause after an address pushed back
+}
+
+// dispatcher hands work to the workers so that no address and no network gets more at
+// once than courtesy allows, and none more than the rate. Work that must wait for its
+// address does not keep the rest waiting. It belongs to one goroutine.
+type dispatcher struct {
+	courtesy
+	hosts   map[netip.Addr]*host
+	nets    map[netip.Prefix]int
+	ready   []work // may begin, in order
+	waiting int    // in the queues of hosts
+	due     time.Time
+}
+
+// host is what goes on at one address.
+type host struct {
+	all, mail int
+	queue     []work
+	strikes   int       // how often in a row it pushed back
+	until     time.Time // when it may be visited again
+}
+
+// returned is what a worker reports of finished work.
+type returned struct {
+	work
+	pushedBack bool // 421, 429, resets: the address wants us to go slower
+}
+
+func newDispatcher(c courtesy) *dispatcher {
+	return &dispatcher{courtesy: c, hosts: map[netip.Addr]*host{}, nets: map[netip.Prefix]int{}}
+}
+
+// mostWaiting bounds the work that waits for its turn, so that a source of any length
+// is read only as fast as it is worked off.
+const mostWaiting = 4096
+
+// run dispatches until everything that came in went out, or ctx ends; then it closes out.
+func (d *dispatcher) run(ctx context.Context, in <-chan work, out chan<- work, back <-chan returned) {
+	defer close(out)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for in != nil || len(d.ready) > 0 || d.waiting > 0 {
+		var next work
+		to, from := chan<- work(nil), in
+		now := time.Now()
+		if len(d.ready) > 0 && !d.due.After(now) {
+			next, to = d.ready[0], out
+		}
+		if len(d.ready)+d.waiting >= mostWaiting {
+			from = nil
+		}
+		var alarm <-chan time.Time
+		if at := d.alarm(); !at.IsZero() {
+			timer.Reset(max(0, at.Sub(now)))
+			alarm = timer.C
+		}
+		select {
+		case w, ok := <-from:
+			if !ok {
+				in = nil
+				continue
+			}
+			d.arrive(w)
+		case to <- next:
+			d.ready = d.ready[1:]
+			d.pace(now)
+		case r := <-back:
+			d.leave(r)
+		case <-alarm:
+			d.wake(time.Now())
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// alarm is when something changes by itself; the zero time for never.
+func (d *dispatcher) alarm() time.Time {
+	var at time.Time
+	if len(d.ready) > 0 && d.due.After(time.Now()) {
+		at = d.due
+	}
+	if d.waiting > 0 {
+		for _, h := range d.hosts {
+			if len(h.queue) > 0 && !h.until.IsZero() && (at.IsZero() || h.until.Before(at)) {
+				at = h.until
+			}
+		}
+	}
+	return at
+}
+
+// pace spaces the beginnings by the rate, give or take a quarter: a beat as regular as a
+// clock's runs into other clocks.
+func (d *dispatcher) pace(now time.Time) {
+	if d.rate <= 0 {
+		return
+	}
+	if d.due.Before(now) {
+		d.due = now
+	}
+	every := float64(time.Second) / d.rate
+	d.due = d.due.Add(time.Duration(every * (0.75 + 0.5*rand.Float64())))
+}
+
+func (d *dispatcher) arrive(w work) {
+	h := d.hosts[w.endpoint.Addr.Addr()]
+	if h == nil {
+		h = &host{}
+		d.hosts[w.endpoint.Addr.Addr()] = h
+	}
+	if len(h.queue) == 0 && d.admit(h, w) {
+		return
+	}
+	h.queue = append(h.queue, w)
+	d.waiting++
+	d.advance(h)
+}
+
+// admit makes work ready where there is room for it.
+func (d *dispatcher) admit(h *host, w work) bool {
+	mail := isMail(w.target)
+	network := networkOf(w.endpoint.Addr.Addr())
+	switch {
+	case h.all >= d.perHost, mail && h.mail >= d.perMail, !h.until.IsZero(),
+		d.perNet > 0 && d.nets[network] >= d.perNet:
+		return false
+	}
+	h.all++
+	if mail {
+		h.mail++
+	}
+	if d.perNet > 0 {
+		d.nets[network]++
+	}
+	d.ready = append(d.ready, w)
+	return true
+}
+
+// advance admits what it can of a host's queue, in order; work that must wait for the
+// mail ports lets the rest pass.
+func (d *dispatcher) advance(h *host) {
+	kept := h.queue[:0]
+	for i, w := range h.queue {
+		if h.all >= d.perHost || !h.until.IsZero() {
+			kept = append(kept, h.queue[i:]...)
+			break
+		}
+		if d.admit(h, w) {
+			d.waiting--
+		} else {
+			kept = append(kept, w)
+		}
+	}
+	h.queue = kept
+}
+
+func (d *dispatcher) leave(r returned) {
+	addr := r.endpoint.Addr.Addr()
+	h := d.hosts[addr]
+	h.all--
+	if isMail(r.target) {
+		h.mail--
+	}
+	if d.perNet > 0 {
+		network := networkOf(addr)
+		if d.nets[network]--; d.nets[network] == 0 {
+			delete(d.nets, network)
+		}
+	}
+	if r.pushedBack && d.pushed > 0 {
+		h.until = time.Now().Add(d.pushed << min(h.strikes, 5))
+		h.strikes++
+	} else if !r.pushedBack {
+		h.strikes = 0
+	}
+	d.advance(h)
+	if h.all == 0 && len(h.queue) == 0 && h.until.IsZero() {
+		delete(d.hosts, addr)
+	}
+	if d.perNet > 0 { // room in a network may be for another of its hosts
+		for _, other := range d.hosts {
+			if len(other.queue) > 0 {
+				d.advance(other)
+			}
+		}
+	}
+}
+
+// wake lets the hosts go on whose pause is over.
+func (d *dispatcher) wake(now time.Time) {
+	for addr, h := range d.hosts {
+		if h.until.IsZero() || h.until.After(now) {
+			continue
+		}
+		h.until = time.Time{}
+		d.advance(h)
+		if h.all == 0 && len(h.queue) == 0 {
+			delete(d.hosts, addr)
+		}
+	}
+}
+
+// isMail says whether a conversation with the target will be one with a mail server.
+func isMail(t Target) bool {
+	switch t.Protocol {
+	case "smtp", "lmtp", "pop3", "imap", "sieve":
+		return true
+	case "":
+		p := PortNamed(t.Port)
+		return p != nil && p.Group == "mail"
+	}
+	return false
+}
+
+// networkOf is the network that an address is counted with: /24 or /48.
+func networkOf(a netip.Addr) netip.Prefix {
+	bits := 48
+	if a.Is4() {
+		bits = 24
+	}
+	p, err := a.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return p
+}
