@@ -36,6 +36,12 @@ func TestEndlessWordsEnd(t *testing.T) {
 		{probes.NNTP, "capabilities", endless("200 news\r\n"+turn+"101 list\r\n", "X\r\n")},
 		{probes.Sieve, "capabilities", endless("", "\"X\"\r\n")},
 		{probes.Sieve, "a string", endless("\"IMPLEMENTATION\" \"", "a")},
+		{probes.HTTP, "status line", endless("HTTP/1.1 200 ", "a")},
+		{probes.HTTP, "field lines", endless("HTTP/1.1 200 OK\r\n", "A: b\r\n")},
+		{probes.HTTP, "a folded field", endless("HTTP/1.1 200 OK\r\nA: b\r\n", " c\r\n")},
+		{probes.HTTP, "interim responses", endless("", "HTTP/1.1 100 Continue\r\n\r\n")},
+		{probes.HTTPProxy, "field lines", endless(turn+"HTTP/1.1 502 x\r\n", "A: b\r\n")},
+		{probes.SSH, "lines", endless("", strings.Repeat("a", 8<<10))},
 	} {
 		t.Run(test.probe.Info().Name+" "+test.what, func(t *testing.T) {
 			how := &wire.Replay{Transcript: spoken([]byte(test.words), false), AnyWords: true}

@@ -141,10 +141,11 @@ func http2Request(c *wire.Conversation) []byte {
 	var out, block bytes.Buffer
 	out.WriteString(http2.ClientPreface)
 	frames := http2.NewFramer(&out, nil)
-	// Writing to a buffer does not fail. The window keeps a large page from being sent.
+	// Writing to a buffer does not fail. The window keeps more of a page from being sent
+	// than is kept.
 	_ = frames.WriteSettings(
 		http2.Setting{ID: http2.SettingEnablePush, Val: 0},
-		http2.Setting{ID: http2.SettingInitialWindowSize, Val: 2 * bodyKept},
+		http2.Setting{ID: http2.SettingInitialWindowSize, Val: bodyKept},
 	)
 	scheme := "http"
 	if c.TLS() != nil {
