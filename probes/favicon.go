@@ -30,6 +30,7 @@ func askFavicon(c *wire.Conversation, o *Observation, page *response) error {
 	if err != nil {
 		return err
 	}
+	o.Confirmed = true
 	if icon.Status == 200 && len(icon.Body) <= mostIcon && len(icon.Body) > 0 && !isPage(icon.Body) {
 		sum := md5.Sum(icon.Body)
 		o.Note("http.favicon.md5", []byte(hex.EncodeToString(sum[:])))

@@ -67,6 +67,8 @@ func (httpProbe) Converse(c *wire.Conversation, o *Observation) error {
 	switch pushed := c.Pending(); {
 	case isHTTP2(pushed) || c.TLS() != nil && c.TLS().ALPN == "h2":
 		return converseHTTP2(c, o)
+	case wantsIconAlone(c, o):
+		return askFavicon(c, o, o.After.web.origin)
 	case len(pushed) == 0:
 		if err := request(c, "GET", "/", hostField(c)); err != nil {
 			return err
@@ -84,7 +86,20 @@ func (httpProbe) Converse(c *wire.Conversation, o *Observation) error {
 			return err
 		}
 	}
-	return followProxy(c, o)
+	if err := followProxy(c, o); err != nil {
+		return err
+	}
+	if c.Manners().Favicon && !r.Alive && o.After == nil && o.Then == "" && o.Protocol == "" && !WantsTLS(o) {
+		o.Then = HTTP.Info().Name // for the icon alone
+	}
+	return nil
+}
+
+// wantsIconAlone is true in a conversation that follows one in which everything was
+// answered but the icon, since the server closed.
+func wantsIconAlone(c *wire.Conversation, o *Observation) bool {
+	return c.Manners().Favicon && len(c.Pending()) == 0 && o.After != nil && o.After.Then == HTTP.Info().Name &&
+		o.After.Speaks() == HTTP.Info().Name && o.After.web.origin != nil
 }
 
 // readOrigin reads the answer to a request in origin form, and notes it. Without an error

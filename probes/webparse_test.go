@@ -126,6 +126,30 @@ func TestFaviconOnRequest(t *testing.T) {
 	}
 }
 
+// A server that closes after the page is asked for its icon on a fresh connection.
+func TestFaviconOfAServerThatCloses(t *testing.T) {
+	m := wire.Manners{Favicon: true, UserAgent: "me"}
+	c, page := replayed(t, `> GET / HTTP/1.1\r\nHost: 192.0.2.1\r\nUser-Agent: me\r\nAccept: */*\r\n\r\n
+< HTTP/1.0 200 OK\r\n\r\n<html></html>
+. read closed
+`, "192.0.2.1:80", m)
+	page.Probe = "http"
+	if err := HTTP.Converse(c, page); err != nil || page.Then != "http" {
+		t.Fatalf("then %q, %v", page.Then, err)
+	}
+	c, icon := replayed(t, `> GET /favicon.ico HTTP/1.1\r\nHost: 192.0.2.1\r\nUser-Agent: me\r\nAccept: */*\r\n\r\n
+< HTTP/1.0 200 OK\r\n\r\nicon
+. read closed
+`, "192.0.2.1:80", m)
+	icon.After = page
+	if err := HTTP.Converse(c, icon); err != nil || !icon.Confirmed || icon.Then != "" {
+		t.Fatalf("confirmed %v, then %q, %v", icon.Confirmed, icon.Then, err)
+	}
+	if got := string(icon.Text("http.favicon.mmh3")); got != "1355950459" {
+		t.Errorf("mmh3 = %s", got)
+	}
+}
+
 func TestRelayIsAskedOnRequestOnly(t *testing.T) {
 	const ua = `User-Agent: herald (service identification; +https://github.com/herald)\r\nAccept: */*\r\n\r\n`
 	c, o := replayed(t, `> GET http://mine.example/nonce?x=1 HTTP/1.1\r\nHost: mine.example\r\n`+ua+`

@@ -144,6 +144,9 @@ func (w *walk) connect(security wire.Security, why string) *call {
 	caller := w.caller
 	if security == wire.TLS && caller.TLS.ALPN == nil && promises(w.service.Expected, probes.HTTP.Info().Name) {
 		caller.TLS.ALPN = webALPN
+		if caller.Manners.Favicon {
+			caller.TLS.ALPN = webALPN[1:] // page and icon are two questions of HTTP/1.1
+		}
 	}
 	conversation, err := caller.Open(w.ctx, e)
 	number := w.service.Connections
