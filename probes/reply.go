@@ -92,6 +92,26 @@ func readReplyOf(c *wire.Conversation, strict bool) (reply, error) {
 	return r, nil
 }
 
+// cutReply takes the reply that the text begins with, lines of the same code, and gives
+// what follows. An unfinished one goes to the end of the text.
+func cutReply(text []byte) (r reply, rest []byte) {
+	for len(r.Text) < len(text) {
+		line := text[len(r.Text):]
+		if end := bytes.IndexByte(line, '\n'); end >= 0 {
+			line = line[:end+1]
+		}
+		code, more := replyLine(line)
+		if len(r.Text) == 0 {
+			r.Code = code
+		}
+		r.Text = text[:len(r.Text)+len(line)]
+		if code == r.Code && !more {
+			break
+		}
+	}
+	return r, text[len(r.Text):]
+}
+
 // ask says a command and reads its reply.
 func ask(c *wire.Conversation, command string) (reply, error) {
 	if err := c.Send(command); err != nil {

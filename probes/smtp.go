@@ -206,22 +206,42 @@ func (d mailDialogue) talk(introduce func() (reply, error)) error {
 			}
 		}
 	}
-	if !offers(hello, "PIPELINING") {
-		if d.o.Declined {
-			return d.quit()
-		}
-		if _, err := d.ask("help", "HELP"); err != nil {
-			return err
-		}
+	if offers(hello, "PIPELINING") {
+		return d.helpAndQuit()
+	}
+	if d.o.Declined {
 		return d.quit()
 	}
+	if _, err := d.ask("help", "HELP"); err != nil {
+		return err
+	}
+	return d.quit()
+}
+
+// helpAndQuit says both at once (RFC 2920, 3.1: QUIT ends a group). The answers are what
+// comes until the server closes or falls silent: where HELP is refused, some servers sit out
+// a pause before they answer QUIT (Courier 1.0: 8 seconds), and that answer tells nothing
+// that would be worth it.
+func (d mailDialogue) helpAndQuit() error {
+	const most = 64 << 10 // bytes in both replies
 	if err := d.c.Say([]byte("HELP\r\nQUIT\r\n")); err != nil {
 		return err
 	}
-	if _, err := d.hear("help"); err != nil {
+	both, err := d.c.ReadRest(most)
+	if err != nil {
 		return err
 	}
-	return d.lastWord()
+	for _, what := range []string{"help", "quit"} {
+		var r reply
+		if r, both = cutReply(both); len(r.Text) == 0 {
+			break
+		}
+		d.o.Note(d.protocol+"."+what, r.Text)
+		if r.Code == 0 {
+			return d.c.Malformed("a reply begins with three digits", r.Text)
+		}
+	}
+	return nil
 }
 
 // ask says a command and notes its reply.
