@@ -153,6 +153,8 @@ func decodeRules(data, file string) ([]*rule, error) {
 	d, n := decode(data)
 	store := make([]rule, n)
 	list := make([]*rule, n)
+	var templates []Template
+	var places [][]string
 	for i := range store {
 		r := &store[i]
 		r.File = file
@@ -164,11 +166,11 @@ func decodeRules(data, file string) ([]*rule, error) {
 		f := d.int()
 		r.Adds, r.Behaviour = f&1 != 0, f&2 != 0
 		r.Line = d.int()
-		r.Claims = make([]Template, d.count())
+		r.Claims = carve(&templates, d.count())
 		for j := range r.Claims {
 			r.Claims[j] = Template{Field: d.string(), Text: d.string()}
 		}
-		r.need = make([][]string, d.count())
+		r.need = carve(&places, d.count())
 		for j := range r.need {
 			r.need[j] = d.strings()
 		}
@@ -195,8 +197,20 @@ func (e *encoder) strings(list []string) {
 
 // decoder reads the compiled form; strings share the memory of the file.
 type decoder struct {
-	rest string
-	bad  bool
+	rest  string
+	bad   bool
+	lists []string // from which the lists of strings are carved
+}
+
+// carve takes n elements off a slab, which is made anew when it is used up: thousands of short
+// lists would otherwise be thousands of allocations at each start.
+func carve[T any](slab *[]T, n int) []T {
+	if n > len(*slab) {
+		*slab = make([]T, max(n, 256))
+	}
+	taken := (*slab)[:n:n]
+	*slab = (*slab)[n:]
+	return taken
 }
 
 func decode(data string) (*decoder, int) {
@@ -237,7 +251,7 @@ func (d *decoder) string() string {
 }
 
 func (d *decoder) strings() []string {
-	list := make([]string, d.count())
+	list := carve(&d.lists, d.count())
 	for i := range list {
 		list[i] = d.string()
 	}
