@@ -70,10 +70,6 @@ func (w *walker) add(pc uint32, from, pos int, depth int) {
 		return
 	}
 	in := &w.prog.Inst[pc]
-	switch in.Op {
-	case syntax.InstFail:
-		return
-	}
 	w.threads[pc] = from
 	switch in.Op {
 	case syntax.InstAlt, syntax.InstAltMatch:

@@ -47,8 +47,8 @@ func LoadRecog(fsys fs.FS) ([]Signature, error) {
 	return list, errors.Join(problems...)
 }
 
-// recogPrint is one <fingerprint>: the signature made of it, all that it asserts in recog's own
-// words, and what its examples must give of that.
+// recogPrint is one <fingerprint>: the signature made of it, and all that it asserts in recog's own
+// words, of which its examples say what they give.
 type recogPrint struct {
 	signature Signature
 	params    map[string]string // parameter to template
@@ -56,9 +56,8 @@ type recogPrint struct {
 
 // recogFile is the XML of a database.
 type recogFile struct {
-	Matches  string `xml:"matches,attr"`
-	Protocol string `xml:"protocol,attr"`
-	Prints   []struct {
+	Matches string `xml:"matches,attr"`
+	Prints  []struct {
 		Pattern     string `xml:"pattern,attr"`
 		Flags       string `xml:"flags,attr"`
 		Description string `xml:"description"`
