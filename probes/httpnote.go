@@ -2,6 +2,7 @@ package probes
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 )
 
@@ -11,6 +12,7 @@ func noteResponse(o *Observation, under string, r *response) {
 	if under == "proxy" {
 		keys = &webKeys[1]
 	}
+	o.Evidence = slices.Grow(o.Evidence, len(r.Fields)+6) // fields, and what is made of them
 	o.Note(keys.status, r.Line)
 	names := make([]byte, 0, 256)
 	for _, f := range r.Fields {
