@@ -115,7 +115,8 @@ func (c *replayed) ending() error {
 		return os.ErrDeadlineExceeded
 	}
 	switch c.end.Kind {
-	case Timeout:
+	case Timeout, Protocol, Limit:
+		// The last two are our own verdict on what stands before: it must be given again.
 		return os.ErrDeadlineExceeded
 	case Closed:
 		return io.EOF
