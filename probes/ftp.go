@@ -181,40 +181,33 @@ func (t *ftpTalk) protection() error {
 // dataChannel asks what the server says of data connections before a login. Nearly all say
 // 530, once; who gives an address is asked on, since it gives it to everybody.
 func (t *ftpTalk) dataChannel() error {
-	first, second := [2]string{"pasv", "PASV"}, [2]string{"epsv", "EPSV"}
-	own := t.c.Local().Addr()
-	if own.Is6() {
-		first, second = second, first // PASV has no way to say such an address (RFC 2428, 1)
-	}
 	if t.tired() {
 		return nil
 	}
-	r, err := t.ask(first[0], first[1])
-	if err != nil || t.tired() || !r.positive() && !unknownCommand(r) {
-		return err
-	}
-	if own.Is4() || r.positive() {
-		if r, err = t.ask(second[0], second[1]); err != nil {
+	own := t.c.Local().Addr()
+	if !own.Is6() { // PASV has no way to say such an address (RFC 2428, 1)
+		r, err := t.ask("pasv", "PASV")
+		if err != nil || t.tired() || !r.positive() && !unknownCommand(r) {
 			return err
 		}
 	}
-	if t.o.Text("ftp.pasv") == nil && t.o.Text("ftp.epsv") == nil || t.tired() {
-		return nil
+	if _, err := t.ask("epsv", "EPSV"); err != nil {
+		return err
 	}
-	if !bytes.HasPrefix(t.o.Text("ftp.pasv"), []byte("227")) && !bytes.HasPrefix(t.o.Text("ftp.epsv"), []byte("229")) {
+	passive := bytes.HasPrefix(t.o.Text("ftp.pasv"), []byte("227"))
+	extended := bytes.HasPrefix(t.o.Text("ftp.epsv"), []byte("229"))
+	if t.tired() || !own.IsValid() || !passive && !extended {
 		return nil
 	}
 	// The port is one that nothing is asked to connect to: no transfer follows.
 	port := "PORT " + strings.ReplaceAll(own.String(), ".", ",") + ",255,255"
-	if !own.Is4() {
+	if own.Is6() {
 		port = "EPRT |2|" + own.WithZone("").String() + "|65535|"
 	}
-	if _, err := t.ask("port", port); err != nil || t.tired() {
+	if _, err := t.ask("port", port); err != nil || t.tired() || !extended {
 		return err
 	}
-	if bytes.HasPrefix(t.o.Text("ftp.epsv"), []byte("229")) {
-		_, err = t.ask("epsv-all", "EPSV ALL") // last: it forbids the others (RFC 2428, 4)
-	}
+	_, err := t.ask("epsv-all", "EPSV ALL") // last: it forbids the others (RFC 2428, 4)
 	return err
 }
 
