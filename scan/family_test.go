@@ -80,3 +80,34 @@ func TestDataListener(t *testing.T) {
 		})
 	}
 }
+
+// Servers that begin with TLS say nothing in the clear, and complain of a question in
+// words that are nobody's protocol. What runs inside is found all the same.
+func TestComplaintInTheClearLeadsToTLS(t *testing.T) {
+	tr, err := wire.ReadTranscript("here", strings.NewReader(`
+# INN 2.7.1 and vsftpd 3.0.3 do so
+> an HTTP request
+< 400 Encrypted TLS connection failed\r\n
+. read closed
+! TLS 1.3 TLS_AES_128_GCM_SHA256
+< 200 news.example.org NNTP server ready\r\n
+> CAPABILITIES\r\n
+< 101 list\r\n
+< VERSION 2\r\n
+< .\r\n
+> HELP\r\n
+> QUIT\r\n
+< 100 help\r\n
+< .\r\n
+< 205 bye\r\n
+. left
+`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options{Caller: wire.Caller{Transport: &wire.Replay{Transcript: tr, AnyWords: true}}}
+	s := look(t, o, Target{Host: "127.0.0.1", Addr: netip.MustParseAddr("127.0.0.1"), Port: 20563})
+	if s.Protocol != "nntp" || s.Security != wire.TLS || s.Connections != 2 {
+		t.Errorf("told as %q, %s, after %d connections; steps %v", s.Protocol, s.Security, s.Connections, s.Steps)
+	}
+}

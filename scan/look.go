@@ -284,6 +284,10 @@ func (w *walk) ask(c *call, security wire.Security) {
 			break
 		}
 		if answered {
+			if !w.settled && !inside && w.service.Protocol == "" {
+				// Servers of TLS complain in words of their own protocol, or of their library.
+				w.askTLS("the answer is nobody's, and may be a complaint about words in the clear")
+			}
 			break // it talks, and said what it had to say: more guesses would teach nothing
 		}
 	}
