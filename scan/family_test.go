@@ -58,6 +58,19 @@ func TestFamilyIsSettledByDialogue(t *testing.T) {
 	}
 }
 
+// A refusal that could be FTP's as well as SMTP's is told as neither, but where the port
+// promises one of them.
+func TestRefusalOfTheFamily(t *testing.T) {
+	for port, want := range map[uint16]string{20021: "", 21: "ftp", 25: "smtp"} {
+		x := wire.Exchange{Events: []wire.Event{{Mark: '<', Data: []byte("421 Try again later\r\n")}}, End: "read closed"}
+		o := Options{Caller: wire.Caller{Transport: &wire.Replay{Transcript: &wire.Transcript{Exchanges: []wire.Exchange{x}}}}}
+		s := look(t, o, Target{Host: "127.0.0.1", Addr: netip.MustParseAddr("127.0.0.1"), Port: port})
+		if s.Protocol != want || !s.Declined || s.Connections != 1 {
+			t.Errorf("port %d: told as %q, declined %v, after %d connections; steps %v", port, s.Protocol, s.Declined, s.Connections, s.Steps)
+		}
+	}
+}
+
 // A data listener of FTP pushes its bytes and closes: a listing is known anywhere, a file
 // where such connections are at home.
 func TestDataListener(t *testing.T) {

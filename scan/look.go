@@ -233,6 +233,9 @@ func (w *walk) greeted(c *call, words []byte, security wire.Security) {
 		w.letSpeak(c, next.probe, fmt.Sprintf("the greeting looks like %s (%d of 100)", name, next.like))
 		c = nil
 		if w.settled {
+			if !w.service.Confirmed && w.service.Declined && i+1 < len(ranked) && ranked[i+1].like == next.like {
+				w.service.Protocol = "" // turned away in words that fit more than one
+			}
 			return
 		}
 	}
