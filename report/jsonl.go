@@ -29,7 +29,7 @@ func (j *JSONLines) Write(_ context.Context, s *scan.Service) error {
 	if err != nil {
 		return err
 	}
-	j.pending = append(append(j.pending, line...), '\n')
+	j.pending = append(appendSafe(j.pending, line), '\n')
 	if len(j.pending) >= jsonBatch {
 		return j.Flush()
 	}

@@ -1,9 +1,45 @@
 package report
 
-import "unicode"
+import (
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
+)
 
 // printable refuses what moves the cursor, turns the direction of writing or hides:
 // control characters, bidirectional marks, format characters, private use.
 func printable(r rune) bool {
 	return unicode.IsPrint(r) && !unicode.In(r, unicode.Cf, unicode.Co, unicode.Cs, unicode.Zl, unicode.Zp)
+}
+
+// appendSafe appends JSON text in which every character that is not printable stands as
+// \u, so that whoever looks at the lines in a terminal sees them as they are. RFC 8259, 7
+// asks that only of those below U+0020; beyond are DEL, the C1 controls (a terminal's
+// CSI in one character), and the marks that turn the direction of writing.
+func appendSafe(to, json []byte) []byte {
+	from := 0
+	for i := 0; i < len(json); {
+		if json[i] >= 0x20 && json[i] < 0x7f {
+			i++
+			continue
+		}
+		r, n := utf8.DecodeRune(json[i:])
+		if !printable(r) {
+			to = append(to, json[from:i]...)
+			from = i + n
+			if high, low := utf16.EncodeRune(r); high != unicode.ReplacementChar {
+				to = appendUnit(to, high)
+				r = low
+			}
+			to = appendUnit(to, r)
+		}
+		i += n
+	}
+	return append(to, json[from:]...)
+}
+
+// appendUnit appends \u and the four digits of a UTF-16 unit.
+func appendUnit(to []byte, unit rune) []byte {
+	const digits = "0123456789abcdef"
+	return append(to, '\\', 'u', digits[unit>>12&15], digits[unit>>8&15], digits[unit>>4&15], digits[unit&15])
 }

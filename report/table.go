@@ -229,7 +229,7 @@ func remarks(s *scan.Service) string {
 	if s.Claim("product") == "" {
 		for _, e := range s.Evidence() {
 			if !strings.HasPrefix(e.Key, "tls.") {
-				add("%s: %s", e.Key, Printable(string(e.Text), 70))
+				add("%s: %s", Printable(e.Key, 80), Printable(string(e.Text), 70))
 				break
 			}
 		}

@@ -50,7 +50,7 @@ func whyEvidence(b *bytes.Buffer, set *fingerprint.Set, e fingerprint.Evidence) 
 	if e.TLS {
 		layer = " (inside TLS)"
 	}
-	fmt.Fprintf(b, "  %s%s\n    %s\n", e.Key, layer, Printable(string(e.Text), shown))
+	fmt.Fprintf(b, "  %s%s\n    %s\n", Printable(e.Key, 80), layer, Printable(string(e.Text), shown))
 	if strings.HasPrefix(e.Key, "tls.") {
 		return
 	}
@@ -121,7 +121,7 @@ func rivalProducts(claims []fingerprint.Claim) []string {
 	var names []string
 	for _, c := range claims {
 		if c.Field == "product" {
-			name := fmt.Sprintf("%s (%d %%, %s)", Printable(c.Value, 60), c.Certainty, c.Key)
+			name := fmt.Sprintf("%s (%d %%, %s)", Printable(c.Value, 60), c.Certainty, Printable(c.Key, 80))
 			names = append(names, name)
 		}
 	}

@@ -129,7 +129,7 @@ func (s *Service) Stub() string {
   examples:
     - text: "%s"
       gives: {}
-`, strings.ReplaceAll(strings.SplitN(e.Key, ".", 2)[0], "_", "-"), e.Key, strings.ReplaceAll(wire.Escape(text), `"`, `\"`))
+`, strings.ReplaceAll(strings.SplitN(e.Key, ".", 2)[0], "_", "-"), wire.Escape([]byte(e.Key)), strings.ReplaceAll(wire.Escape(text), `"`, `\"`))
 	}
 	return ""
 }

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Transcript is the record of the conversations with one endpoint, as a text file that
@@ -142,8 +143,25 @@ func (t *Transcript) WriteTo(w io.Writer) (int64, error) {
 
 func writeLines(b *bytes.Buffer, mark byte, text string) {
 	for line := range strings.Lines(text) {
-		fmt.Fprintf(b, "%c %s\n", mark, strings.TrimRight(line, "\n"))
+		fmt.Fprintf(b, "%c %s\n", mark, visible(strings.TrimRight(line, "\n")))
 	}
+}
+
+// visible is a text for people with what is not printable escaped: a note has the target
+// as the user's list spells it.
+func visible(text string) string {
+	var s strings.Builder
+	for i, r := range text {
+		switch {
+		case r == utf8.RuneError && !strings.HasPrefix(text[i:], string(utf8.RuneError)):
+			fmt.Fprintf(&s, `\x%02x`, text[i])
+		case !strconv.IsPrint(r):
+			s.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		default:
+			s.WriteRune(r)
+		}
+	}
+	return s.String()
 }
 
 // Escape writes bytes as Go would inside a string literal, ASCII only, quotes left
