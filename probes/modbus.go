@@ -18,11 +18,7 @@ var modbusInfo = Info{
 	Refs:  []string{"Modbus Application Protocol Specification 1.1b3, 6.21", "Modbus Messaging on TCP/IP 1.0b"},
 	Ports: []Port{{502, wire.Plain}, {802, wire.TLS}},
 	Keys: []Key{
-		{"modbus.vendor", "vendor"},
-		{"modbus.product-code", "product code"},
-		{"modbus.revision", "major and minor revision"},
-		{"modbus.product", "product name"},
-		{"modbus.model", "model"},
+		{"modbus.id", "identification, a line for each object: \"VendorName: Schneider Electric\""},
 		{"modbus.exception", "function and exception code, where it does not tell: \"43 1\""},
 	},
 	Asks: true,
@@ -33,7 +29,7 @@ func (modbus) Info() *Info { return &modbusInfo }
 func (modbus) Recognize([]byte) Likeness { return Unlike }
 
 // modbusObjects are the objects of the identification, basic and regular (table in 6.21).
-var modbusObjects = map[int]string{0: "vendor", 1: "product-code", 2: "revision", 4: "product", 5: "model"}
+var modbusObjects = []string{"VendorName", "ProductCode", "MajorMinorRevision", "VendorUrl", "ProductName", "ModelName"}
 
 const modbusIdentify = 43
 
@@ -66,19 +62,21 @@ func (modbus) Converse(c *wire.Conversation, o *Observation) error {
 	kind := t.u8()
 	t.bytes(4) // code, conformity, more follows, next object
 	count := t.u8()
+	var id []byte
 	for range count {
 		object := t.u8()
 		text := t.bytes(t.u8())
 		if t.short {
 			return c.Malformed("an object has a number, a length and a text", answer)
 		}
-		if name := modbusObjects[object]; name != "" {
-			o.Note("modbus."+name, text)
+		if object < len(modbusObjects) && len(text) > 0 {
+			id = fmt.Appendf(id, "%s: %s\n", modbusObjects[object], text)
 		}
 	}
 	if kind != 14 || t.short {
 		return c.Malformed("a device identification", answer)
 	}
+	o.Note("modbus.id", id)
 	o.Confirmed = true
 	return nil
 }
