@@ -2,7 +2,7 @@ package probes
 
 import (
 	"encoding/json"
-	"fmt"
+	"strconv"
 
 	"herald/wire"
 )
@@ -19,7 +19,8 @@ var minecraftInfo = Info{
 	Refs:  []string{"https://minecraft.wiki/w/Java_Edition_protocol/Server_List_Ping"},
 	Ports: []Port{{25565, wire.Plain}},
 	Keys: []Key{
-		{"minecraft.status", "the status' version as an object: {\"version\":{\"name\":\"Paper 1.20.4\",\"protocol\":765}}"},
+		{"minecraft.version", "name of the version: \"1.20.4\", \"Paper 1.20.4\""},
+		{"minecraft.protocol", "number of the protocol"},
 	},
 	Asks: true,
 }
@@ -64,12 +65,16 @@ func (minecraft) Converse(c *wire.Conversation, o *Observation) error {
 		return err
 	}
 	var status struct {
-		Version json.RawMessage `json:"version"`
+		Version *struct {
+			Name     string `json:"name"`
+			Protocol int    `json:"protocol"`
+		} `json:"version"`
 	}
-	if err := json.Unmarshal(text, &status); err != nil || len(status.Version) == 0 || status.Version[0] != '{' {
+	if err := json.Unmarshal(text, &status); err != nil || status.Version == nil {
 		return c.Malformed("a status is an object with a version", text)
 	}
-	o.Note("minecraft.status", fmt.Appendf(nil, `{"version":%s}`, status.Version))
+	o.Note("minecraft.version", []byte(status.Version.Name))
+	o.Note("minecraft.protocol", strconv.AppendInt(nil, int64(status.Version.Protocol), 10))
 	o.Confirmed = true
 	return nil
 }

@@ -19,6 +19,7 @@ var modbusInfo = Info{
 	Ports: []Port{{502, wire.Plain}, {802, wire.TLS}},
 	Keys: []Key{
 		{"modbus.id", "identification, a line for each object: \"VendorName: Schneider Electric\""},
+		{"modbus.vendor", "vendor name alone"},
 		{"modbus.exception", "function and exception code, where it does not tell: \"43 1\""},
 	},
 	Asks: true,
@@ -71,6 +72,9 @@ func (modbus) Converse(c *wire.Conversation, o *Observation) error {
 		}
 		if object < len(modbusObjects) && len(text) > 0 {
 			id = fmt.Appendf(id, "%s: %s\n", modbusObjects[object], text)
+			if object == 0 {
+				o.Note("modbus.vendor", text)
+			}
 		}
 	}
 	if kind != 14 || t.short {
