@@ -30,10 +30,23 @@ func (drda) Info() *Info { return &drdaInfo }
 
 func (drda) Recognize([]byte) Likeness { return Unlike }
 
+// Overhear: what is no DDM is answered by SYNTAXRM, a reply for data stream errors.
+func (drda) Overhear(_ string, answer []byte) Likeness {
+	t := taker{rest: answer}
+	size := t.u16(binary.BigEndian)
+	kind := t.u16(binary.BigEndian)
+	t.bytes(4)
+	if point := t.u16(binary.BigEndian); !t.short && size == len(answer) && kind == 0xd002 && point == ddmSYNTAXRM {
+		return Sure
+	}
+	return Unlike
+}
+
 // Code points of DDM.
 const (
 	ddmEXCSAT   = 0x1041
 	ddmEXCSATRD = 0x1443
+	ddmSYNTAXRM = 0x124c
 	ddmEXTNAM   = 0x115e
 	ddmSRVNAM   = 0x116d
 	ddmSRVRLSLV = 0x115a
