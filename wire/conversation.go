@@ -187,6 +187,17 @@ func (c *Conversation) ReadRest(most int) ([]byte, error) {
 	return c.consume(min(most, len(c.Pending()))), nil
 }
 
+// ReadSettled consumes what has come already and what follows until a silence of
+// Limits.Settle, most bytes at most. It may be nothing; no end of it is a failure.
+func (c *Conversation) ReadSettled(most int) []byte {
+	for len(c.Pending()) < most {
+		if err := c.fill(time.Now().Add(c.limits.Settle)); err != nil {
+			break
+		}
+	}
+	return c.consume(min(most, len(c.Pending())))
+}
+
 // Send says a line; CR LF is added. A line break or NUL inside would be a second command
 // in disguise and is refused.
 func (c *Conversation) Send(line string) error {

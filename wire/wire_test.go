@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 )
 
 // serve answers one connection on loopback with the given function.
@@ -78,6 +79,30 @@ func TestConversationIsRecordedAndReplayed(t *testing.T) {
 	}
 	for _, piece := range []int{0, 1, 2, 3, 7} {
 		talk(Caller{Transport: &Replay{Transcript: again, Piece: piece}})
+	}
+}
+
+// What has come is not waited for: a settled silence ends it, be there bytes or none.
+func TestReadSettledWaitsForNobody(t *testing.T) {
+	let := make(chan bool)
+	e := serve(t, func(c net.Conn) { c.Write([]byte("a\nb")); <-let })
+	defer close(let)
+	c, err := Caller{Limits: Limits{Settle: 20 * time.Millisecond, Reply: time.Minute}}.Open(context.Background(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Peek(3); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.ReadSettled(2); string(got) != "a\n" {
+		t.Fatalf("ReadSettled(2) = %q", got)
+	}
+	if got := c.ReadSettled(100); string(got) != "b" {
+		t.Fatalf("ReadSettled = %q", got)
+	}
+	if got := c.ReadSettled(100); len(got) != 0 || c.Failure() != nil {
+		t.Fatalf("ReadSettled of nothing = %q, %v", got, c.Failure())
 	}
 }
 
