@@ -23,7 +23,7 @@ func hear(c *wire.Conversation) ([]byte, error) {
 	if _, err := c.Listen(0); len(c.Pending()) == 0 {
 		return nil, err
 	}
-	return c.ReadRest(most)
+	return c.ReadSettled(most), nil
 }
 
 // take consumes what has come already.

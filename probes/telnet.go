@@ -44,14 +44,21 @@ func (telnet) Recognize(greeting []byte) Likeness {
 	if commands, _ := telnetSplit(greeting); len(commands) > 0 {
 		return Likely // a text, then commands
 	}
-	// Not every server negotiates.
-	last := bytes.ToLower(bytes.TrimSpace(greeting))
-	for _, prompt := range []string{"login:", "username:", "user name:", "password:", "user:", "logon:", "account:"} {
-		if bytes.HasSuffix(last, []byte(prompt)) {
-			return Likely
-		}
+	if telnetPrompts(greeting) {
+		return Likely // not every server negotiates
 	}
 	return Unlike
+}
+
+// telnetPrompts says whether a text ends by asking for a name or a password.
+func telnetPrompts(text []byte) bool {
+	last := bytes.ToLower(bytes.TrimSpace(text))
+	for _, prompt := range []string{"login:", "username:", "user name:", "password:", "user:", "logon:", "account:"} {
+		if bytes.HasSuffix(last, []byte(prompt)) {
+			return true
+		}
+	}
+	return false
 }
 
 func (telnet) Overhear(_ string, answer []byte) Likeness { return telnet{}.Recognize(answer) }
@@ -96,6 +103,9 @@ func (telnet) Converse(c *wire.Conversation, o *Observation) error {
 			}
 		}
 		o.Confirmed = o.Confirmed || len(commands) > 0
+		if len(refusal) == 0 && telnetPrompts(text) {
+			break // it waits for a name
+		}
 		if len(refusal) > 0 {
 			if err := c.Say(refusal); err != nil {
 				break
