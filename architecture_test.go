@@ -18,6 +18,7 @@ import (
 // mayImport lists, for each package, which of ours it may import. Arrows run down only.
 var mayImport = map[string][]string{
 	"wire":                 {},
+	"wire/wiretest":        {"wire"},
 	"fingerprint":          {},
 	"fingerprint/generate": {"fingerprint"},
 	"probes":               {"wire", "fingerprint"},
@@ -29,7 +30,7 @@ var mayImport = map[string][]string{
 }
 
 // opensSockets may dial and listen.
-var opensSockets = []string{"wire", "resolve", "fleet"}
+var opensSockets = []string{"wire", "wire/wiretest", "resolve", "fleet"}
 
 // isPure does no I/O but through what it is given.
 var isPure = []string{"fingerprint", "report"}

@@ -166,7 +166,7 @@ func (c *Conversation) handshakeFailure(tap *clearTap, err error) *Failure {
 	case f.Kind == Timeout && c.ctx.Err() != nil:
 		f = failureOf(OpHandshake, c.ctx.Err())
 	}
-	if len(tap.heard) > 0 && tap.heard[0] != recordAlert && tap.heard[0] != recordHandshake {
+	if f.Kind == NotTLS || len(tap.heard) > 0 && tap.heard[0] != recordAlert && tap.heard[0] != recordHandshake {
 		f.Kind = NotTLS
 		c.hear(tap.heard)
 	}

@@ -1,0 +1,148 @@
+package wire_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"herald/wire"
+	"herald/wire/wiretest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// Whoever reads lines from a nasty server ends in time, in bounds, and with the right
+// kind of failure.
+func TestNastyServersEndAsTheyMust(t *testing.T) {
+	limits := wiretest.Limits
+	limits.Reply = 200 * time.Millisecond
+	limits.Whole = 2 * time.Second
+	limits.Bytes = 64 << 10
+	limits.TLS = 4 * time.Second // for a machine that is busy
+	for _, s := range wiretest.Servers() {
+		t.Run(s.Name, func(t *testing.T) {
+			t.Parallel()
+			e := wiretest.Start(t, s.Serve)
+			kind := func(security wire.Security) wire.Kind {
+				limits := limits
+				if s.Handshake == wire.Timeout {
+					limits.TLS = 100 * time.Millisecond
+				}
+				e.Security = security
+				c, err := wire.Caller{Limits: limits}.Open(context.Background(), e)
+				if c == nil { // a reset may come before the dial has returned
+					return wire.KindOf(err)
+				}
+				defer c.Close()
+				if err == nil {
+					err = c.Send("HELLO")
+				}
+				for err == nil {
+					_, err = c.ReadLine()
+				}
+				if received, _ := c.Traffic(); received > limits.Bytes {
+					t.Errorf("%d bytes were taken", received)
+				}
+				if c.TLS() == nil && wire.KindOf(err) == wire.NotTLS && len(c.Heard()) == 0 {
+					t.Error("what was said instead of TLS is lost")
+				}
+				return wire.KindOf(err)
+			}
+			reading := wire.Plain
+			if s.TLS && s.Handshake == "" {
+				reading = wire.TLS
+			} else if s.TLS {
+				if got := kind(wire.TLS); got != s.Handshake {
+					t.Errorf("the handshake ends as %q, not %q", got, s.Handshake)
+				}
+			}
+			if got := kind(reading); got != s.Reading {
+				t.Errorf("reading ends as %q, not %q", got, s.Reading)
+			}
+		})
+	}
+}
+
+// A reset may come behind any byte: what was said before it is heard, and it is told
+// from an end.
+func TestResetBehindEachByte(t *testing.T) {
+	const words = "220 mx.example.org\r\n"
+	for n := range len(words) + 1 {
+		e := wiretest.Start(t, wiretest.ResetAfter(words, n))
+		c, err := wire.Caller{Limits: wire.Limits{Greeting: 5 * time.Second, Settle: 5 * time.Second, Reply: 5 * time.Second}}.Open(context.Background(), e)
+		if c == nil {
+			if wire.KindOf(err) != wire.Reset {
+				t.Errorf("after %d bytes it does not open: %v", n, err)
+			}
+			continue
+		}
+		_, err = c.Peek(len(words) + 1)
+		if wire.KindOf(err) != wire.Reset {
+			t.Errorf("after %d bytes: %v", n, err)
+		}
+		if heard := string(c.Heard()); !strings.HasPrefix(words, heard) {
+			t.Errorf("after %d bytes it heard %q", n, heard)
+		}
+		c.Close()
+	}
+}
+
+// When the caller gives up, whatever was under way ends as canceled, and at once.
+func TestCanceledInEveryStage(t *testing.T) {
+	hold := wiretest.Servers()[0].Serve
+	long := wire.Limits{Greeting: time.Minute, Settle: time.Minute, Reply: time.Minute, Whole: time.Minute, TLS: time.Minute}
+	for _, test := range []struct {
+		name     string
+		security wire.Security
+		talk     func(*wire.Conversation) error
+	}{
+		{name: "handshake", security: wire.TLS},
+		{name: "listening", talk: func(c *wire.Conversation) error { _, err := c.Listen(time.Minute); return err }},
+		{name: "reading a line", talk: func(c *wire.Conversation) error { _, err := c.ReadLine(); return err }},
+		{name: "reading bytes", talk: func(c *wire.Conversation) error { _, err := c.ReadFull(10); return err }},
+		{name: "reading the rest", talk: func(c *wire.Conversation) error { _, err := c.ReadRest(10); return err }},
+		{name: "upgrading", talk: func(c *wire.Conversation) error { return c.StartTLS() }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			arrived := make(chan struct{})
+			e := wiretest.Start(t, wiretest.Announce(arrived, hold))
+			e.Security = test.security
+			ctx, cancel := context.WithCancel(context.Background())
+			go func() { <-arrived; cancel() }()
+			c, err := wire.Caller{Limits: long}.Open(ctx, e)
+			if err == nil {
+				err = test.talk(c)
+			}
+			if wire.KindOf(err) != wire.Canceled {
+				t.Errorf("it ends with %v", err)
+			}
+			if c != nil {
+				c.Close()
+			}
+		})
+	}
+	t.Run("before dialling", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		e := wiretest.Start(t, hold)
+		if c, err := (wire.Caller{}).Open(ctx, e); c != nil || wire.KindOf(err) != wire.Canceled {
+			t.Errorf("it ends with %v", err)
+		}
+	})
+	t.Run("the context's own deadline is a timeout", func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+		defer cancel()
+		c, err := wire.Caller{Limits: long}.Open(ctx, wiretest.Start(t, hold))
+		if err == nil {
+			_, err = c.ReadLine()
+			c.Close()
+		}
+		if f := new(wire.Failure); !errors.As(err, &f) || f.Kind != wire.Timeout {
+			t.Errorf("it ends with %v", err)
+		}
+	})
+}

@@ -1,0 +1,109 @@
+package wiretest
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"io"
+	"math/big"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"herald/wire"
+)
+
+// handshakers wait for a ClientHello and then misbehave.
+func handshakers() []Server {
+	answer := func(words string) func(net.Conn) {
+		return func(c net.Conn) { c.Read(make([]byte, 4096)); io.WriteString(c, words); hold(c) }
+	}
+	after := func(cert func() tls.Certificate, then func(net.Conn)) func(net.Conn) {
+		return func(c net.Conn) {
+			s := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{cert()}, MinVersion: tls.VersionTLS12})
+			if s.Handshake() == nil {
+				then(s)
+			}
+		}
+	}
+	http400 := "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+	return []Server{
+		{Name: "TLS answered with HTTP", TLS: true, Handshake: wire.NotTLS, Serve: func(c net.Conn) { c.Read(make([]byte, 4096)); io.WriteString(c, http400) }, Reading: wire.Closed},
+		{Name: "TLS answered with garbage", TLS: true, Handshake: wire.NotTLS, Serve: answer(strings.Repeat("\x99garbage", 100)), Reading: wire.Timeout},
+		{Name: "TLS answered with application data", TLS: true, Handshake: wire.NotTLS, Serve: answer("\x17\x03\x03\x00\x05early"), Reading: wire.Timeout},
+		{Name: "a handshake record of garbage", TLS: true, Handshake: wire.TLSFailed, Serve: answer("\x16\x03\x03\x00\x08\x02\x00\x00\x04\xff\xff\xff\xff"), Reading: wire.Timeout},
+		{Name: "a record of 65,535 bytes", TLS: true, Handshake: wire.NotTLS, Serve: func(c net.Conn) {
+			c.Read(make([]byte, 4096))
+			endless("\x16\x03\x03\xff\xff", "\x00")(c)
+		}, Reading: wire.Limit},
+		{Name: "a handshake message of 16 MB", TLS: true, Handshake: wire.TLSFailed, Serve: func(c net.Conn) {
+			c.Read(make([]byte, 4096))
+			endless("\x16\x03\x03\x40\x00\x02\xff\xff\xff", "\x16\x03\x03\x40\x00")(c)
+		}, Reading: wire.Limit},
+		{Name: "endless empty handshake records", TLS: true, Handshake: wire.TLSFailed, Serve: func(c net.Conn) { c.Read(make([]byte, 4096)); endless("", "\x16\x03\x03\x00\x00")(c) }, Reading: wire.Limit},
+		{Name: "endless warnings", TLS: true, Handshake: wire.TLSFailed, Serve: func(c net.Conn) {
+			c.Read(make([]byte, 4096))
+			endless("", "\x15\x03\x03\x00\x02\x01\x5a")(c)
+		}, Reading: wire.Limit},
+		{Name: "closes without an alert", TLS: true, Handshake: wire.Closed, Serve: func(c net.Conn) { c.Read(make([]byte, 4096)) }, Reading: wire.Closed},
+		{Name: "resets in the handshake", TLS: true, Handshake: wire.Reset, Serve: func(c net.Conn) { c.Read(make([]byte, 4096)); c.(*net.TCPConn).SetLinger(0) }, Reading: wire.Reset},
+		{Name: "silent in the handshake", TLS: true, Handshake: wire.Timeout, Serve: hold, Reading: wire.Timeout},
+		{Name: "half a handshake", TLS: true, Handshake: wire.Timeout, Serve: answer("\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03"), Reading: wire.Timeout},
+		{Name: "an alert", TLS: true, Handshake: wire.TLSAlert, Serve: answer("\x15\x03\x03\x00\x02\x02\x28"), Reading: wire.Timeout},
+		{Name: "a certificate of 1 MB", TLS: true, Handshake: wire.TLSFailed, Serve: after(huge, hold), Reading: wire.Closed},
+		{Name: "a certificate of 200 KB with 10,000 names", TLS: true, Serve: after(many, hold), Reading: wire.Timeout},
+		{Name: "a certificate with escapes and formulas in its names", TLS: true, Serve: after(evil, say("220 inside ESMTP\r\n")), Reading: wire.Timeout},
+		{Name: "closes after the handshake", TLS: true, Serve: after(evil, func(net.Conn) {}), Reading: wire.Closed},
+		{Name: "an endless line inside TLS", TLS: true, Serve: after(evil, endless("220 ", "a")), Reading: wire.Limit},
+		{Name: "garbage under the session", TLS: true, Reading: wire.TLSFailed, Serve: func(c net.Conn) {
+			after(evil, func(net.Conn) { io.WriteString(c, "\x17\x03\x03\x00\x20"+strings.Repeat("x", 32)); hold(c) })(c)
+		}},
+		{Name: "words in the clear under the session", TLS: true, Reading: wire.NotTLS, Serve: func(c net.Conn) {
+			after(evil, func(net.Conn) { io.WriteString(c, "220 mx ESMTP\r\n"); hold(c) })(c)
+		}},
+	}
+}
+
+// EvilName is the name in the certificates of these servers.
+const EvilName = "=cmd|' /C calc'!A0\x1b[2J\u202e\r\nx"
+
+var (
+	evil = sync.OnceValue(func() tls.Certificate { return certificate(0, nil) })
+	huge = sync.OnceValue(func() tls.Certificate { return certificate(1<<20, nil) })
+	many = sync.OnceValue(func() tls.Certificate {
+		names := make([]string, 10_000)
+		for i := range names {
+			names[i] = "host-of-many." + strings.Repeat("x", i%8)
+		}
+		return certificate(0, names)
+	})
+)
+
+// certificate makes one with an extension of so many bytes.
+func certificate(bytes int, names []string) tls.Certificate {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	name := []pkix.AttributeTypeAndValue{
+		{Type: asn1.ObjectIdentifier{2, 5, 4, 3}, Value: EvilName},
+		{Type: asn1.ObjectIdentifier{2, 5, 4, 10}, Value: "+1+1\t\x07"},
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Unix(4e9, 0), DNSNames: names,
+		Subject: pkix.Name{ExtraNames: name},
+	}
+	if bytes > 0 {
+		template.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 55555, 1}, Value: make([]byte, bytes)}}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		panic(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
