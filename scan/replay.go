@@ -2,19 +2,37 @@ package scan
 
 import (
 	"context"
+	"errors"
 	"net/netip"
+	"strconv"
 	"strings"
 
+	"herald/probes"
 	"herald/wire"
 )
 
-// replayAddress stands for the server of a transcript that does not name its own; it is
-// reserved for documentation (RFC 5737).
-var replayAddress = netip.MustParseAddr("192.0.2.1")
+// replayAddress is the server of a transcript that does not name its own: what is recorded
+// for tests is recorded on loopback, and some protocols say the address.
+var replayAddress = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
-// ReplayTarget is the target that a transcript's first note names ("herald scan TARGET"),
-// or a nameless one on port 0, of which nothing is expected.
+// ReplayTarget is the target of a transcript: the one that its first note names ("herald
+// scan TARGET"), or else what the record itself tells: a line "= port 5269", and, like a
+// user's hint, the protocol of "= confirmed xmpp" or the probe whose first words the record
+// has. Without any of them it is a nameless one on port 0, of which nothing is expected. A
+// record that begins with TLS was opened with it.
 func ReplayTarget(t *wire.Transcript) Target {
+	target, named := notedTarget(t)
+	if !named {
+		target = Target{Host: replayAddress.String(), Addr: replayAddress}
+		hint(&target, t)
+	}
+	if target.Security == "" && beginsWithTLS(t) {
+		target.Security = wire.TLS
+	}
+	return target
+}
+
+func notedTarget(t *wire.Transcript) (Target, bool) {
 	for _, note := range t.Notes {
 		text, ok := strings.CutPrefix(note, "herald scan ")
 		if !ok {
@@ -25,15 +43,96 @@ func ReplayTarget(t *wire.Transcript) Target {
 			continue
 		}
 		for target := range spec.Targets(nil) {
-			return target
+			return target, true
 		}
 	}
-	return Target{Host: replayAddress.String(), Addr: replayAddress}
+	return Target{}, false
+}
+
+// hint reads where a conversation took place, and what was asked there, from the record.
+func hint(target *Target, t *wire.Transcript) {
+	for _, line := range t.Conclusions {
+		word, rest, _ := strings.Cut(line, " ")
+		switch word {
+		case "port":
+			if n, err := strconv.ParseUint(rest, 10, 16); err == nil {
+				target.Port = uint16(n)
+			}
+		case "confirmed", "declined", "recognised":
+			if probes.Named(rest) != nil {
+				target.Protocol = rest
+			}
+		}
+	}
+	if p := opener(t, *target); p != nil {
+		target.Protocol = p.Info().Name
+	}
+	p := probes.Named(target.Protocol)
+	if p == nil || target.Port != 0 {
+		return
+	}
+	security := wire.Plain
+	if beginsWithTLS(t) {
+		security = wire.TLS
+	}
+	for _, usual := range p.Info().Ports {
+		if usual.Security == security {
+			target.Port = usual.Number
+			return
+		}
+	}
+}
+
+// opener is the probe whose first words are those of the record; nil where the server speaks
+// first, or no probe says such words. The hinted one is asked before the others.
+func opener(t *wire.Transcript, hinted Target) probes.Probe {
+	if len(t.Exchanges) == 0 {
+		return nil
+	}
+	events := t.Exchanges[0].Events
+	security := wire.Plain
+	if beginsWithTLS(t) {
+		security, events = wire.TLS, events[1:]
+	}
+	if len(events) == 0 || events[0].Mark != '>' {
+		return nil
+	}
+	candidates := probes.All()
+	if p := probes.Named(hinted.Protocol); p != nil {
+		candidates = append([]probes.Probe{p}, candidates...)
+	}
+	for _, p := range candidates {
+		port := hinted.Port
+		if ports := p.Info().Ports; port == 0 && len(ports) > 0 {
+			port = ports[0].Number
+		}
+		if p.Info().Asks && saysThat(p, t, wire.Endpoint{Addr: netip.AddrPortFrom(replayAddress, port), Security: security}) {
+			return p
+		}
+	}
+	return nil
+}
+
+// saysThat plays the first conversation of a record to a probe.
+func saysThat(p probes.Probe, t *wire.Transcript, e wire.Endpoint) bool {
+	c, err := wire.Caller{Transport: &wire.Replay{Transcript: t}}.Open(context.Background(), e)
+	if c == nil || err != nil {
+		return false
+	}
+	conversation := &call{Conversation: c, seen: probes.Observe(c)}
+	err = converse(conversation, p)
+	c.Close()
+	received, _ := c.Traffic()
+	return received > 0 || !errors.Is(err, wire.ErrOtherWords)
+}
+
+func beginsWithTLS(t *wire.Transcript) bool {
+	return len(t.Exchanges) > 0 && len(t.Exchanges[0].Events) > 0 && t.Exchanges[0].Events[0].Mark == '!'
 }
 
 // Replay leads a recorded endpoint through the same walk as [Scanner.Look], without a
-// network.
-func Replay(ctx context.Context, t *wire.Transcript, target Target) *Service {
+// network. Of the options, those that say how to look count: signatures, probes, manners.
+func Replay(ctx context.Context, o Options, t *wire.Transcript, target Target) *Service {
 	addr := target.Addr
 	if !addr.IsValid() {
 		addr = replayAddress
@@ -42,5 +141,6 @@ func Replay(ctx context.Context, t *wire.Transcript, target Target) *Service {
 	if !target.Addr.IsValid() {
 		e.Name = target.Host
 	}
-	return New(Options{Caller: wire.Caller{Transport: &wire.Replay{Transcript: t}}}).Look(ctx, target, e)
+	o.Caller.Transport = &wire.Replay{Transcript: t}
+	return New(o).Look(ctx, target, e)
 }

@@ -31,7 +31,7 @@ func TestOneConversationLeadsToTheNext(t *testing.T) {
 			if target.Port == 0 {
 				t.Fatal("no note says \"herald scan TARGET\"")
 			}
-			s := Replay(t.Context(), tr, target)
+			s := Replay(t.Context(), Options{}, tr, target)
 			if s.Connections != len(tr.Exchanges) {
 				t.Errorf("%d connections, recorded %d; steps %v", s.Connections, len(tr.Exchanges), s.Steps)
 			}

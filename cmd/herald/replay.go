@@ -35,7 +35,7 @@ the walk opens. A wrong answer can be reported with a transcript alone.`,
 				if port != 0 {
 					target.Port = port
 				}
-				if err := sink.Write(c.Context(), scan.Replay(c.Context(), t, target)); err != nil {
+				if err := sink.Write(c.Context(), scan.Replay(c.Context(), scan.Options{}, t, target)); err != nil {
 					return err
 				}
 			}

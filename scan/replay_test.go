@@ -1,0 +1,109 @@
+package scan_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+
+	"herald/probes"
+	"herald/scan"
+	"herald/wire"
+)
+
+// Every transcript of the probes' tests, led through the whole walk, gives what its "="
+// lines say, with nothing but the file to go by.
+func TestReplayConcludesWhatTranscriptsSay(t *testing.T) {
+	files, err := fs.Glob(probes.Recordings, "testdata/*/*.txt")
+	if err != nil || len(files) < 200 {
+		t.Fatal(len(files), err)
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(strings.TrimPrefix(file, "testdata/"), ".txt")
+		t.Run(name, func(t *testing.T) {
+			tr := transcript(t, file)
+			s := scan.Replay(context.Background(), scan.Options{}, tr, scan.ReplayTarget(tr))
+			if why := otherWay[name]; why != "" {
+				if s.Confirmed || len(s.Seen) == 0 || s.Seen[0].Failure == nil || !errors.Is(s.Seen[0].Failure, wire.ErrOtherWords) {
+					t.Errorf("it goes the way of the record, though %s", why)
+				}
+				return
+			}
+			var wrong []string
+			for _, line := range tr.Conclusions {
+				if got, ok := concluded(s, path.Base(path.Dir(file)), line); !ok {
+					wrong = append(wrong, fmt.Sprintf("= %s: it is %s", line, got))
+				}
+			}
+			if wrong != nil {
+				t.Errorf("%s\n%s", strings.Join(wrong, "\n"), steps(s))
+			}
+		})
+	}
+}
+
+// otherWay are the records of conversations that a scan would not hold.
+var otherWay = map[string]string{
+	"smtp/dovecot-2.3.19-lmtp": "the record is of the probe smtp; a scan knows the greeting, and lets lmtp speak",
+}
+
+func transcript(t *testing.T, file string) *wire.Transcript {
+	t.Helper()
+	text, err := probes.Recordings.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr, err := wire.ReadTranscript(file, bytes.NewReader(text), func(cert string) ([]byte, error) {
+		return probes.Recordings.ReadFile(path.Join(path.Dir(file), cert))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tr
+}
+
+// concluded says whether a conclusion holds of a service, and what holds instead. The
+// probe is the one in whose folder the transcript lies.
+func concluded(s *scan.Service, probe, line string) (string, bool) {
+	word, rest, _ := strings.Cut(line, " ")
+	switch word {
+	case "port", "rivals":
+		return "", true
+	case "confirmed":
+		return fmt.Sprintf("%s, confirmed %v", s.Protocol, s.Confirmed), s.Confirmed && s.Protocol == rest
+	case "declined":
+		return fmt.Sprintf("%s, declined %v", s.Protocol, s.Declined), s.Declined
+	case "other":
+		return s.Protocol, s.Protocol != probe
+	case "failure":
+		for _, o := range s.Seen {
+			if o.Failure != nil && string(o.Failure.Op)+" "+string(o.Failure.Kind) == rest {
+				return "", true
+			}
+		}
+		return fmt.Sprint(s.Failure), false
+	case "evidence":
+		key, text, _ := strings.Cut(rest, " ")
+		var got []string
+		for _, e := range s.Evidence() {
+			if e.Key == key {
+				got = append(got, wire.Escape(e.Text))
+			}
+		}
+		return strings.Join(got, " and "), slices.Contains(got, text)
+	}
+	return s.Claim(word), s.Claim(word) == rest
+}
+
+func steps(s *scan.Service) string {
+	var b strings.Builder
+	for _, step := range s.Steps {
+		fmt.Fprintf(&b, "  connection %d  %s: %s\n", step.Connection, step.What, step.Why)
+	}
+	return b.String()
+}
