@@ -26,7 +26,7 @@ func (t *taker) bytes(n int) []byte {
 // until takes what stands before the first end, and end itself.
 func (t *taker) until(end byte) []byte {
 	i := bytes.IndexByte(t.rest, end)
-	if i < 0 {
+	if i < 0 || t.short {
 		t.short = true
 		return nil
 	}
