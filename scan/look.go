@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"herald/fingerprint"
@@ -23,7 +24,8 @@ const (
 
 // Look finds out what runs on one endpoint: it connects once, listens, lets the likeliest
 // probe speak on that same connection, and asks in turn where there is silence.
-// A panic in a probe becomes a failure of kind internal, with its transcript.
+// A panic becomes a failure of kind internal, with its transcript; where it came from a
+// probe, the walk goes on without that one.
 func (s *Scanner) Look(ctx context.Context, t Target, e wire.Endpoint) *Service {
 	started := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, s.options.Timeout)
@@ -32,8 +34,8 @@ func (s *Scanner) Look(ctx context.Context, t Target, e wire.Endpoint) *Service 
 		Scanner: s, ctx: ctx, caller: s.options.Caller, endpoint: e,
 		service: &Service{Target: t, Endpoint: e, Expected: expectations(t), Started: started},
 	}
-	w.begin()
-	w.conclude()
+	w.contained(w.begin)
+	w.contained(w.conclude)
 	w.service.Duration = time.Since(started)
 	return w.service
 }
@@ -75,6 +77,7 @@ type walk struct {
 	wantsTLS bool     // an answer said that TLS is spoken here
 	late     *call    // a connection left listening while others ask
 	words    bool     // something was heard, TLS aside
+	standing []*call  // connections that were not hung up
 }
 
 // call is a conversation with its observation.
@@ -104,12 +107,16 @@ func (w *walk) begin() {
 	// No TLS here. What the server said instead is worth reading.
 	failure, words := c.Failure(), c.Pending()
 	w.hangUp(c, nil)
+	w.service.Failure = failure // unless the clear tells more
 	switch failure.Kind {
-	case wire.NotTLS, wire.Closed, wire.Reset, wire.Timeout, wire.Protocol:
+	case wire.TLSAlert: // it speaks TLS, and not with us
+		w.words, w.service.Security = true, wire.TLS
+	case wire.NotTLS, wire.Closed, wire.Reset, wire.Timeout, wire.Protocol, wire.TLSFailed:
 		if w.ctx.Err() != nil {
 			return
 		}
-		w.step(c, "TLS was not answered with TLS", string(failure.Kind))
+		w.words = failure.Kind == wire.TLSFailed
+		w.step(c, "the handshake failed", string(failure.Kind))
 		if again := w.connect(wire.Plain, "once more in the clear"); again != nil {
 			if len(words) > 0 {
 				if ranked := w.recognise(words, "tls", w.service.Expected); len(ranked) > 0 && ranked[0].like >= probes.Sure && ranked[0].probe.Info().Asks {
@@ -158,6 +165,7 @@ func (w *walk) connect(security wire.Security, why string) *call {
 		return nil
 	}
 	c := &call{conversation, probes.Observe(conversation), number}
+	w.standing = append(w.standing, c)
 	if c.TLS() != nil {
 		probes.NoteTLS(c.seen, c.TLS())
 	}
@@ -498,14 +506,35 @@ func (w *walk) follow(o *probes.Observation) {
 func converse(c *call, p probes.Probe) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = &wire.Failure{Op: wire.OpRead, Kind: wire.Internal, Err: fmt.Errorf("panic in probe %s: %v\n%s", p.Info().Name, r, debug.Stack())}
+			err = panicked("probe "+p.Info().Name, r)
 		}
 	}()
 	return p.Converse(c.Conversation, c.seen)
 }
 
+// contained runs a part of the walk so that its panic is a failure of the endpoint; the
+// connections that stand are closed, and what they heard is kept.
+func (w *walk) contained(part func()) {
+	defer func() {
+		if r := recover(); r != nil {
+			failure := panicked("the walk", r)
+			w.service.Failure = failure
+			w.late = nil
+			for len(w.standing) > 0 {
+				w.hangUp(w.standing[0], failure)
+			}
+		}
+	}()
+	part()
+}
+
+func panicked(where string, cause any) *wire.Failure {
+	return &wire.Failure{Op: wire.OpRead, Kind: wire.Internal, Err: fmt.Errorf("panic in %s: %v\n%s", where, cause, debug.Stack())}
+}
+
 // hangUp closes a connection and keeps what it taught.
 func (w *walk) hangUp(c *call, err error) {
+	w.standing = slices.DeleteFunc(w.standing, func(s *call) bool { return s == c })
 	o := c.seen
 	if err != nil && !errors.Is(err, probes.ErrOtherProtocol) {
 		o.Failure = wire.FailureOf(wire.OpRead, err)
@@ -529,6 +558,11 @@ func (w *walk) step(c *call, what, why string) {
 // conclude has the signatures say what was heard, and compares with what is promised.
 func (w *walk) conclude() {
 	s := w.service
+	for _, o := range s.Seen { // a defect of ours is told, whatever was found besides
+		if o.Failure != nil && o.Failure.Kind == wire.Internal {
+			s.Failure = o.Failure
+		}
+	}
 	s.Claims = w.signatures.Match(s.Evidence())
 	if s.Protocol == "" {
 		if named, ok := fingerprint.Best(s.Claims, "protocol"); ok {

@@ -49,6 +49,7 @@ type Progress struct {
 	Received    int64 // bytes, TLS removed
 	Sent        int64 // bytes, TLS removed
 	Exhausted   int   // endpoints that this machine had no port, file or memory for
+	Defects     int   // endpoints where herald itself broke
 }
 
 // Sink takes services. Write is called from one goroutine; a slow sink slows the scan.
@@ -358,7 +359,11 @@ func (p *Progress) add(s *Service) {
 	p.Connections += s.Connections
 	p.Received += int64(s.Received)
 	p.Sent += int64(s.Sent)
-	if s.Failure != nil && s.Failure.Kind == wire.Exhausted {
+	switch {
+	case s.Failure == nil:
+	case s.Failure.Kind == wire.Exhausted:
 		p.Exhausted++
+	case s.Failure.Kind == wire.Internal:
+		p.Defects++
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,9 +24,10 @@ func TestNastyServersEndAsTheyMust(t *testing.T) {
 	limits.Whole = 2 * time.Second
 	limits.Bytes = 64 << 10
 	limits.TLS = 4 * time.Second // for a machine that is busy
-	for _, s := range wiretest.Servers() {
+	var meeting sync.WaitGroup   // not t.Parallel, which allows as many as there are processors: here everybody waits
+	defer meeting.Wait()
+	meet := func(s wiretest.Server) {
 		t.Run(s.Name, func(t *testing.T) {
-			t.Parallel()
 			e := wiretest.Start(t, s.Serve)
 			kind := func(security wire.Security) wire.Kind {
 				limits := limits
@@ -64,6 +66,9 @@ func TestNastyServersEndAsTheyMust(t *testing.T) {
 				t.Errorf("reading ends as %q, not %q", got, s.Reading)
 			}
 		})
+	}
+	for _, s := range wiretest.Servers() {
+		meeting.Go(func() { meet(s) })
 	}
 }
 

@@ -166,6 +166,9 @@ func (f scanFlags) ending(c *cobra.Command, err error, out *output, done scan.Pr
 	if n := done.Exhausted; n > 0 {
 		fmt.Fprintf(c.ErrOrStderr(), "herald: %d endpoints were not tried: this machine ran out of ports, files or memory; use fewer --workers, or raise ulimit -n\n", n)
 	}
+	if n := done.Defects; n > 0 {
+		fmt.Fprintf(c.ErrOrStderr(), "herald: %d endpoints met a defect of herald itself (failure kind internal); please report one with its transcript (--transcripts DIR)\n", n)
+	}
 	if !f.quiet && f.formatName() == "jsonl" && f.output != "" {
 		fmt.Fprintf(c.ErrOrStderr(), "%d endpoints, %d connections, %d bytes sent, %d received\n", done.Done, done.Connections, done.Sent, done.Received)
 	}
