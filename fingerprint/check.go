@@ -35,7 +35,7 @@ func (p Problem) String() string {
 // Check holds signatures to the rules of db/README.md. They are searched in the order of s, which
 // must hold them: s is Load(Files()) for the built-in ones, and own.Before(builtin) with builtin
 // from Load(Files()) for a user's, so that shadowing either way is found. Keys are the evidence
-// keys that exist; with none given, keys are not checked.
+// keys that exist, a final ".*" standing for any name; with none given, keys are not checked.
 func (s *Set) Check(own []Signature, keys []string) []Problem {
 	c := newChecker(s, keys)
 	for i := range own {
@@ -98,7 +98,7 @@ func (c *checker) check(s *Signature) {
 	if len(s.Examples) == 0 {
 		c.fault(s.Line, "no example")
 	}
-	if c.keys != nil && !slices.Contains(c.keys, s.On) {
+	if c.keys != nil && !noted(s.On, c.keys) {
 		c.fault(s.Line, "no probe notes the key %q%s", s.On, similar(s.On, c.keys))
 	}
 	if s.Behaviour && s.Certainty > 75 {
@@ -118,6 +118,15 @@ func (c *checker) check(s *Signature) {
 			c.fault(x.Line, "takes the reject %s", quoted(x.Text))
 		}
 	}
+}
+
+// noted says whether a key is one of those that exist, or one of a family: "http.header.via" of
+// "http.header.*".
+func noted(key string, keys []string) bool {
+	return slices.ContainsFunc(keys, func(k string) bool {
+		family, open := strings.CutSuffix(k, "*")
+		return k == key || open && strings.HasPrefix(key, family) && len(key) > len(family)
+	})
 }
 
 // rule finds the signature in the set.
@@ -294,7 +303,8 @@ func (c *checker) gives(r *rule, e Example, claims []Claim) {
 	}
 }
 
-// taken warns where a user's signature takes the examples of another product.
+// taken warns where a user's signature takes the examples of other products: a few of them are
+// named, the rest is counted.
 func (c *checker) taken(own []Signature) {
 	mine := map[*rule]*Signature{}
 	for i := range own {
@@ -304,19 +314,33 @@ func (c *checker) taken(own []Signature) {
 			}
 		}
 	}
+	const named = 3
+	robbed := map[*Signature]int{}
 	for _, other := range c.set.rules {
 		if mine[other] != nil || other.Adds {
 			continue
 		}
 		for _, e := range other.Examples {
 			for _, r := range c.speakers(other.On, e.Text) {
-				if s := mine[r]; s != nil && !r.Adds && product(s) != product(&other.Signature) {
-					c.problems = append(c.problems, Problem{File: s.File, Line: s.Line, Signature: s.ID, Warning: true,
-						Text: fmt.Sprintf("takes the example %s of %s (%s:%d), another product", quoted(e.Text), other.ID, other.File, e.Line)})
+				s := mine[r]
+				if s == nil || r.Adds || product(s) == product(&other.Signature) {
+					continue
+				}
+				if robbed[s]++; robbed[s] <= named {
+					c.warn(s, "takes the example %s of %s (%s:%d), another product", quoted(e.Text), other.ID, other.File, e.Line)
 				}
 			}
 		}
 	}
+	for i := range own {
+		if more := robbed[&own[i]] - named; more > 0 {
+			c.warn(&own[i], "takes %d more examples of other products", more)
+		}
+	}
+}
+
+func (c *checker) warn(s *Signature, format string, args ...any) {
+	c.problems = append(c.problems, Problem{File: s.File, Line: s.Line, Signature: s.ID, Warning: true, Text: fmt.Sprintf(format, args...)})
 }
 
 func product(s *Signature) string {

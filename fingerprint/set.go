@@ -141,6 +141,9 @@ func (s *Set) With(first []Signature) *Set {
 	return newSet(append(newRules(first), s.rules...), s.catalogue)
 }
 
+// Only returns a set of the given signatures alone, which knows the products of s.
+func (s *Set) Only(list []Signature) *Set { return newSet(newRules(list), s.catalogue) }
+
 // Then returns a set in which the given signatures stand behind those of s, such as those of
 // LoadRecog: they speak where s has nothing to say about a piece of evidence.
 func (s *Set) Then(last []Signature) *Set {
