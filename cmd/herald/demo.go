@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"herald/fingerprint"
 	"herald/probes"
 	"herald/scan"
 	"herald/wire"
@@ -52,7 +53,7 @@ func runDemo(c *cobra.Command, f scanFlags) error {
 	}
 	defer player.Close()
 	out := c.OutOrStdout()
-	sink, err := f.sink(out)
+	sink, err := f.sink(out, fingerprint.Builtin())
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"herald/fingerprint"
 	"herald/scan"
 	"herald/wire"
 )
@@ -22,7 +23,11 @@ through the same walk as a scan: the first connection of the record is the first
 the walk opens. A wrong answer can be reported with a transcript alone.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			sink, err := f.sink(c.OutOrStdout())
+			set, err := f.set(fingerprint.Builtin(), c.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			sink, err := f.sink(c.OutOrStdout(), set)
 			if err != nil {
 				return err
 			}
@@ -35,7 +40,7 @@ the walk opens. A wrong answer can be reported with a transcript alone.`,
 				if port != 0 {
 					target.Port = port
 				}
-				if err := sink.Write(c.Context(), scan.Replay(c.Context(), scan.Options{}, t, target)); err != nil {
+				if err := sink.Write(c.Context(), scan.Replay(c.Context(), scan.Options{Signatures: set}, t, target)); err != nil {
 					return err
 				}
 			}
@@ -45,6 +50,7 @@ the walk opens. A wrong answer can be reported with a transcript alone.`,
 	fl := c.Flags()
 	fl.StringVar(&f.format, "format", "table", "table or jsonl")
 	fl.BoolVar(&f.why, "why", false, "say why, claim by claim and step by step")
+	f.setFlags.register(fl)
 	fl.Uint16Var(&port, "port", 0, "the `PORT` that the server stood on (default: as the transcript's first note says, or none)")
 	return c
 }

@@ -25,6 +25,7 @@ const scanTimeout = 20 * time.Second // for one endpoint
 
 // scanFlags are the flags of herald scan.
 type scanFlags struct {
+	setFlags
 	targets     []string
 	ports       string
 	workers     int
@@ -106,6 +107,7 @@ protocol:
 	fl.DurationVar(&f.maxTime, "max-time", 0, "begin nothing new after this time; 0 is no bound")
 	fl.IntVar(&f.maxResults, "max-results", 0, "end after so many results; 0 is no bound")
 	fl.StringVar(&f.checkpoint, "checkpoint", "", "keep the position in `FILE`, beside -o: started again after being killed, the scan goes on there")
+	f.setFlags.register(fl)
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "no progress on standard error")
 	return c
 }
@@ -131,12 +133,15 @@ func runScan(c *cobra.Command, f scanFlags, args []string) (err error) {
 		return err
 	}
 	options.Exclude = plan.Exclude
+	if options.Signatures, err = f.set(fingerprint.Builtin(), c.ErrOrStderr()); err != nil {
+		return err
+	}
 	if f.transcripts != "" {
 		if err := os.MkdirAll(f.transcripts, 0o755); err != nil {
 			return usagef("--transcripts: %w", err)
 		}
 	}
-	out, err := f.openOutput(c.OutOrStdout(), args)
+	out, err := f.openOutput(c.OutOrStdout(), args, options.Signatures)
 	if err != nil {
 		return err
 	}
@@ -262,7 +267,7 @@ func (o *output) close() error {
 	return o.file.Close()
 }
 
-func (f scanFlags) openOutput(stdout io.Writer, args []string) (*output, error) {
+func (f scanFlags) openOutput(stdout io.Writer, args []string, set *fingerprint.Set) (*output, error) {
 	if f.checkpoint != "" {
 		return f.openCheckpointed(args)
 	}
@@ -276,7 +281,7 @@ func (f scanFlags) openOutput(stdout io.Writer, args []string) (*output, error) 
 		o.file, w = file, file
 	}
 	var err error
-	if o.sink, err = f.sink(w); err != nil {
+	if o.sink, err = f.sink(w, set); err != nil {
 		return nil, errors.Join(err, o.close())
 	}
 	return o, nil
@@ -336,13 +341,13 @@ func (f scanFlags) options() (scan.Options, error) {
 	}, nil
 }
 
-func (f scanFlags) sink(out io.Writer) (scan.Sink, error) {
+func (f scanFlags) sink(out io.Writer, set *fingerprint.Set) (scan.Sink, error) {
 	switch format := f.formatName(); format {
 	case "table":
 		width, _ := terminal(out)
 		o := report.TableOptions{Colour: colourful(out), Width: width}
 		if f.why {
-			o.Why = fingerprint.Builtin()
+			o.Why = set
 		}
 		return report.NewTable(out, o), nil
 	case "jsonl":
