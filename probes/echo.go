@@ -26,9 +26,14 @@ func (echo) Info() *Info { return &echoInfo }
 
 func (echo) Recognize([]byte) Likeness { return Unlike }
 
-// Overhear: a request comes back as it was sent.
+// Overhear: a question comes back as it was sent.
 func (echo) Overhear(asked string, answer []byte) Likeness {
-	if asked == "http" && bytes.HasPrefix(answer, []byte("GET ")) && bytes.Contains(answer, []byte(" HTTP/1.1\r\n")) {
+	switch {
+	case asked == "http" && bytes.HasPrefix(answer, []byte("GET ")) && bytes.Contains(answer, []byte(" HTTP/1.1\r\n")):
+		return Likely
+	case asked == "line" && bytes.Equal(answer, []byte("HELP\r\n")):
+		return Likely
+	case asked == "tls" && len(answer) > 5 && answer[0] == 22 && answer[1] == 3 && answer[5] == 1: // no server says ClientHello
 		return Likely
 	}
 	return Unlike

@@ -27,9 +27,12 @@ func (finger) Info() *Info { return &fingerInfo }
 
 func (finger) Recognize([]byte) Likeness { return Unlike }
 
-// An HTTP request asks for users named GET, / and HTTP/1.1.
+// An HTTP request asks for users named GET, / and HTTP/1.1; a bare line for its word.
 func (finger) Overhear(asked string, answer []byte) Likeness {
-	if asked == "http" && !bytes.HasPrefix(answer, []byte("HTTP/")) && fingerUnknown(answer, "GET", "HTTP/1.1") {
+	switch {
+	case bytes.HasPrefix(answer, []byte("HTTP/")):
+		return Unlike
+	case asked == "http" && fingerUnknown(answer, "GET", "HTTP/1.1"), asked == "line" && fingerUnknown(answer, "HELP"):
 		return Likely
 	}
 	return Unlike

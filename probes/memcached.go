@@ -28,9 +28,11 @@ func (memcached) Info() *Info { return &memcachedInfo }
 func (memcached) Recognize([]byte) Likeness { return Unlike }
 
 // Every line of an HTTP request is an unknown command, and answered ERROR.
-func (memcached) Overhear(_ string, answer []byte) Likeness {
+func (memcached) Overhear(asked string, answer []byte) Likeness {
 	switch {
 	case bytes.HasPrefix(answer, []byte("ERROR\r\nERROR\r\n")):
+		return Likely
+	case asked == "line" && bytes.Equal(answer, []byte("ERROR\r\n")):
 		return Likely
 	case bytes.Equal(answer, []byte("ERROR\r\n")), bytes.HasPrefix(answer, []byte("CLIENT_ERROR ")):
 		return Possible

@@ -15,6 +15,7 @@ var overheard = []struct {
 	answer string
 }{
 	{"redis", probes.Sure, `-ERR wrong number of arguments for 'get' command\r\n`},
+	{"redis", probes.Sure, `-ERR unknown command 'HELP', with args beginning with: \r\n`},                                                                   // seen, to HELP: Redis 7.0.15
 	{"redis", probes.Sure, `-DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the default user.\r\n`}, // seen: Redis 7.0.15
 	{"redis", probes.Sure, `-NOAUTH Authentication required.\r\n`},                                                                                          // seen: Redis 7.0.15
 	{"memcached", probes.Likely, `ERROR\r\nERROR\r\nERROR\r\n`},
@@ -84,6 +85,31 @@ func TestAnswersToHTTPAreOverheard(t *testing.T) {
 		}
 		if best != test.probe || like < test.least {
 			t.Errorf("%s: taken for %q (%d), not for %s", test.answer, best, like, test.probe)
+		}
+	}
+}
+
+// What a bare line, and a ClientHello, are answered.
+func TestOtherAnswersAreOverheard(t *testing.T) {
+	for _, test := range []struct {
+		asked  string
+		probe  probes.Probe
+		answer string
+		likely bool
+	}{
+		{"line", probes.Memcached, "ERROR\r\n", true}, // seen: memcached 1.6.18
+		{"http", probes.Memcached, "ERROR\r\n", false},
+		{"line", probes.Finger, "finger: HELP: no such user.\r\n", true}, // seen: netkit fingerd 0.17
+		{"http", probes.Finger, "HTTP/1.1 404 GET not found\r\n", false},
+		{"line", probes.Echo, "HELP\r\n", true}, // seen: xinetd 2.3.15
+		{"line", probes.Echo, "HELP\r\nHELP\r\n", false},
+		{"tls", probes.Echo, "\x16\x03\x01\x00.\x01\x00\x00*\x03\x03", true}, // seen: xinetd 2.3.15
+		{"tls", probes.Echo, "\x16\x03\x03\x00.\x02\x00\x00*\x03\x03", false},
+		{"line", probes.Redis, "-ERR unknown command\r\n", false}, // POP3
+	} {
+		like := test.probe.(probes.Overhearer).Overhear(test.asked, []byte(test.answer))
+		if (like >= probes.Likely) != test.likely {
+			t.Errorf("%s to %s: taken for %s with %d", test.answer, test.asked, test.probe.Info().Name, like)
 		}
 	}
 }

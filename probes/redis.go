@@ -36,7 +36,7 @@ func (redis) Overhear(_ string, answer []byte) Likeness {
 	switch {
 	case bytes.HasPrefix(line, []byte("-DENIED Redis")), bytes.HasPrefix(line, []byte("-NOAUTH ")),
 		bytes.HasPrefix(line, []byte("-ERR wrong number of arguments for '")),
-		bytes.HasPrefix(line, []byte("-ERR unknown command ")),
+		bytes.HasPrefix(line, []byte("-ERR unknown command '")), bytes.HasPrefix(line, []byte("-ERR unknown command `")), // POP3 servers quote otherwise
 		bytes.HasPrefix(line, []byte("-ERR Protocol error")),
 		bytes.HasPrefix(line, []byte("-ERR max number of clients reached")):
 		return Sure

@@ -25,7 +25,7 @@ func (whois) Info() *Info { return &whoisInfo }
 func (whois) Recognize([]byte) Likeness { return Unlike }
 
 func (whois) Overhear(asked string, answer []byte) Likeness {
-	if asked == "http" && whoisNothing(answer) && (answer[0] == '%' || answer[0] == '#') {
+	if (asked == "http" || asked == "line") && whoisNothing(answer) && (answer[0] == '%' || answer[0] == '#') {
 		return Likely
 	}
 	return Unlike
