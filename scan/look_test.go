@@ -74,3 +74,16 @@ func TestClosesAtOnce(t *testing.T) {
 		t.Errorf("protocol %q, verdict %s, failure %v after %s", s.Protocol, s.Verdict, s.Failure, s.Duration)
 	}
 }
+
+// Whatever a raw printing port hears goes to paper: it is asked for its name and nothing else,
+// although web servers are met there too.
+func TestPrintersAreAskedOneQuestion(t *testing.T) {
+	w := &walk{Scanner: New(Options{}), service: &Service{Expected: PortNamed(9100).Expected}}
+	if order := w.questions(wire.Plain); len(order) != 1 || order[0] != "jetdirect" {
+		t.Errorf("on port 9100 the questions are %q", order)
+	}
+	w.service.Expected = nil
+	if order := w.questions(wire.Plain); len(order) < 5 || order[0] != "http" || contains(order, "jetdirect") {
+		t.Errorf("on a port that promises nothing the questions are %q", order)
+	}
+}
