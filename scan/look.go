@@ -248,11 +248,11 @@ func (w *walk) greeted(c *call, words []byte, security wire.Security) {
 		}
 	}
 	if c != nil {
-		c.seen.Note("tcp.greeting", words[:min(len(words), 2<<10)])
+		keep(c.seen, "tcp.greeting", words)
 		w.hangUp(c, nil)
 		w.step(c, "nobody recognises the greeting", "")
 	} else if len(w.service.Seen) > 0 && w.service.Protocol == "" {
-		w.service.Seen[len(w.service.Seen)-1].Note("tcp.greeting", words[:min(len(words), 2<<10)])
+		keep(w.service.Seen[len(w.service.Seen)-1], "tcp.greeting", words)
 	}
 }
 
@@ -354,7 +354,7 @@ func (w *walk) question(c *call, p probes.Probe, security wire.Security) bool {
 		}
 	}
 	if w.service.Protocol == "" {
-		c.seen.Note("tcp.answer", answer[:min(len(answer), 2<<10)])
+		keep(c.seen, "tcp.answer", answer)
 	}
 	return true
 }
@@ -529,6 +529,17 @@ func (w *walk) contained(part func()) {
 		}
 	}()
 	part()
+}
+
+// keep notes words that nobody understands, a line end alone included.
+func keep(o *probes.Observation, key string, words []byte) {
+	const most = 2 << 10 // bytes
+	words = words[:min(len(words), most)]
+	if len(trimLineEnd(words)) == 0 {
+		o.Evidence = append(o.Evidence, fingerprint.Evidence{Key: key, Text: words, TLS: o.Security == wire.TLS})
+		return
+	}
+	o.Note(key, words)
 }
 
 func panicked(where string, cause any) *wire.Failure {

@@ -133,7 +133,7 @@ func (t *Transcript) WriteTo(w io.Writer) (int64, error) {
 				}
 			}
 		}
-		fmt.Fprintf(&b, ". %s\n", x.End)
+		fmt.Fprintf(&b, ". %s\n", or(x.End, "left"))
 	}
 	for _, c := range t.Conclusions {
 		writeLines(&b, '=', c)
