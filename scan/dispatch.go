@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"herald/wire"
@@ -35,6 +36,9 @@ type dispatcher struct {
 	ready   []work // may begin, in order
 	waiting int    // in the queues of hosts
 	due     time.Time
+
+	families map[uint64]int // by position: how many endpoints of a target with several went out, where not yet all
+	drained  bool           // only what belongs to such a target goes out from now on
 }
 
 // host is what goes on at one address.
@@ -52,7 +56,7 @@ type returned struct {
 }
 
 func newDispatcher(c courtesy) *dispatcher {
-	return &dispatcher{courtesy: c, hosts: map[netip.Addr]*host{}, nets: map[netip.Prefix]int{}}
+	return &dispatcher{courtesy: c, hosts: map[netip.Addr]*host{}, nets: map[netip.Prefix]int{}, families: map[uint64]int{}}
 }
 
 // mostWaiting bounds the work that waits for its turn, so that a source of any length
@@ -60,7 +64,8 @@ func newDispatcher(c courtesy) *dispatcher {
 const mostWaiting = 4096
 
 // run dispatches until everything that came in went out, or ctx ends; then it closes out.
-func (d *dispatcher) run(ctx context.Context, in <-chan work, out chan<- work, back <-chan returned) {
+// When drain is closed, what waits is dropped, except the rest of targets that were begun.
+func (d *dispatcher) run(ctx context.Context, drain <-chan struct{}, in <-chan work, out chan<- work, back <-chan returned) {
 	defer close(out)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -88,7 +93,11 @@ func (d *dispatcher) run(ctx context.Context, in <-chan work, out chan<- work, b
 			d.arrive(w)
 		case to <- next:
 			d.ready = d.ready[1:]
+			d.began(next)
 			d.pace(now)
+		case <-drain:
+			drain = nil
+			d.drop()
 		case r := <-back:
 			d.leave(r)
 		case <-alarm:
@@ -128,7 +137,43 @@ func (d *dispatcher) pace(now time.Time) {
 	d.due = d.due.Add(time.Duration(every * (0.75 + 0.5*rand.Float64())))
 }
 
+// began counts the endpoints of a target that went out.
+func (d *dispatcher) began(w work) {
+	if w.siblings < 2 {
+		return
+	}
+	if d.families[w.target.Position]++; d.families[w.target.Position] == w.siblings {
+		delete(d.families, w.target.Position)
+	}
+}
+
+// drop forgets the work that was not begun.
+func (d *dispatcher) drop() {
+	d.drained = true
+	stays := func(w work) bool { return d.families[w.target.Position] > 0 }
+	kept := d.ready[:0]
+	for _, w := range d.ready {
+		if stays(w) {
+			kept = append(kept, w)
+		} else {
+			d.release(w)
+		}
+	}
+	d.ready = kept
+	d.waiting = 0
+	for _, h := range d.hosts {
+		h.queue = slices.DeleteFunc(h.queue, func(w work) bool { return !stays(w) })
+		d.waiting += len(h.queue)
+	}
+	for _, h := range d.hosts {
+		d.advance(h)
+	}
+}
+
 func (d *dispatcher) arrive(w work) {
+	if d.drained && d.families[w.target.Position] == 0 {
+		return
+	}
 	h := d.hosts[w.endpoint.Addr.Addr()]
 	if h == nil {
 		h = &host{}
@@ -180,11 +225,12 @@ func (d *dispatcher) advance(h *host) {
 	h.queue = kept
 }
 
-func (d *dispatcher) leave(r returned) {
-	addr := r.endpoint.Addr.Addr()
+// release gives back the room that work had.
+func (d *dispatcher) release(w work) *host {
+	addr := w.endpoint.Addr.Addr()
 	h := d.hosts[addr]
 	h.all--
-	if isMail(r.target) {
+	if isMail(w.target) {
 		h.mail--
 	}
 	if d.perNet > 0 {
@@ -193,6 +239,12 @@ func (d *dispatcher) leave(r returned) {
 			delete(d.nets, network)
 		}
 	}
+	return h
+}
+
+func (d *dispatcher) leave(r returned) {
+	addr := r.endpoint.Addr.Addr()
+	h := d.release(r.work)
 	if r.pushedBack && d.pushed > 0 {
 		h.until = time.Now().Add(d.pushed << min(h.strikes, 5))
 		h.strikes++

@@ -152,7 +152,7 @@ func (s *Scanner) Run(ctx context.Context, targets Source, sink Sink) error {
 		newDispatcher(courtesy{
 			perHost: s.options.PerHost, perMail: s.options.PerMail, perNet: s.options.PerNet,
 			rate: s.options.Rate, pushed: firstPause,
-		}).run(ctx, r.begun, r.todo, r.back)
+		}).run(ctx, s.options.Drain, r.begun, r.todo, r.back)
 	}()
 	for range s.options.Workers {
 		working.Go(func() {
