@@ -26,12 +26,6 @@ func hear(c *wire.Conversation) ([]byte, error) {
 	return c.ReadSettled(most), nil
 }
 
-// take consumes what has come already.
-func take(c *wire.Conversation) []byte {
-	rest, _ := c.ReadFull(len(c.Pending()))
-	return rest
-}
-
 // readUntil consumes through the first of the ends that comes.
 func readUntil(c *wire.Conversation, most int, ends ...string) ([]byte, error) {
 	longest := 0
