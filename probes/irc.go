@@ -51,8 +51,10 @@ func (i irc) Overhear(_ string, answer []byte) Likeness { return i.Recognize(ans
 
 func (irc) Converse(c *wire.Conversation, o *Observation) error {
 	// Both at once: a server without capabilities does not answer the first.
-	if err := c.Say([]byte("CAP LS 302\r\nVERSION\r\n")); err != nil {
-		return err
+	if !bytes.HasPrefix(c.Pending(), []byte("ERROR ")) { // turned away before a word
+		if err := c.Say([]byte("CAP LS 302\r\nVERSION\r\n")); err != nil {
+			return err
+		}
 	}
 	var notices, capabilities []byte
 	defer func() {

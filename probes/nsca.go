@@ -14,11 +14,12 @@ var NSCA = add(nsca{})
 type nsca struct{}
 
 var nscaInfo = Info{
-	Name:  "nsca",
-	Title: "Nagios Service Check Acceptor",
-	Refs:  []string{"https://github.com/NagiosEnterprises/nsca"},
-	Ports: []Port{{5667, wire.Plain}},
-	Keys:  []Key{{"nsca.greeting", "128 bytes of an initialisation vector and a time of four"}},
+	Name:     "nsca",
+	Title:    "Nagios Service Check Acceptor",
+	Refs:     []string{"https://github.com/NagiosEnterprises/nsca"},
+	Ports:    []Port{{5667, wire.Plain}},
+	Keys:     []Key{{"nsca.greeting", "128 bytes of an initialisation vector and a time of four"}},
+	Formless: true,
 }
 
 const nscaSize = 128 + 4

@@ -11,11 +11,12 @@ var QOTD = add(qotd{})
 type qotd struct{}
 
 var qotdInfo = Info{
-	Name:  "qotd",
-	Title: "Quote of the day protocol",
-	Refs:  []string{"RFC 865"},
-	Ports: []Port{{17, wire.Plain}},
-	Keys:  []Key{{"qotd.greeting", "the quote"}},
+	Name:     "qotd",
+	Title:    "Quote of the day protocol",
+	Refs:     []string{"RFC 865"},
+	Ports:    []Port{{17, wire.Plain}},
+	Keys:     []Key{{"qotd.greeting", "the quote"}},
+	Formless: true,
 }
 
 func (qotd) Info() *Info { return &qotdInfo }

@@ -1,6 +1,10 @@
 package probes
 
 import (
+	"fmt"
+	"slices"
+	"strings"
+
 	"herald/wire"
 )
 
@@ -46,8 +50,14 @@ func refusal(c *wire.Conversation, o *Observation, key string, begin []byte) err
 	if err != nil {
 		return err
 	}
-	if !printable(line[1:]) || !containsWord(line, "denied", "refused", "allowed", "permission", "malformed", "hostname", "user") {
+	if !printable(line[1:]) || !containsWord(line, "denied", "refused", "allowed", "permission", "malformed", "hostname", "user", "where") {
 		return c.Malformed("a refusal", line)
+	}
+	if protocol, _, _ := strings.Cut(key, "."); !containsWord(line, protocol, protocol+"d") && !slices.ContainsFunc(Named(protocol).Info().Ports, func(p Port) bool {
+		return p.Number == c.Endpoint().Addr.Port()
+	}) {
+		// The three r-services refuse alike: without a name, only their port tells which.
+		return fmt.Errorf("a refusal of rlogin, rsh or exec: %w", ErrOtherProtocol)
 	}
 	o.Note(key, line[1:])
 	o.Confirmed, o.Declined = true, true
@@ -55,8 +65,11 @@ func refusal(c *wire.Conversation, o *Observation, key string, begin []byte) err
 }
 
 func refusedByOne(words []byte, names ...string) Likeness {
-	if len(words) > 8 && words[0] == 1 && printable(words[1:]) && containsWord(words, names...) {
+	switch {
+	case len(words) < 8 || words[0] != 1 || !printable(words[1:]):
+		return Unlike
+	case containsWord(words, names...):
 		return Sure
 	}
-	return Unlike
+	return Possible
 }
