@@ -1,0 +1,94 @@
+//go:build integration
+
+package integration
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"herald/fingerprint"
+	"herald/report"
+	"herald/scan"
+)
+
+// gathered keeps the services of a scan by where they were found.
+type gathered map[netip.AddrPort]*scan.Service
+
+func (g gathered) Write(_ context.Context, s *scan.Service) error {
+	g[s.Endpoint.Addr] = s
+	return nil
+}
+func (g gathered) Close() error { return nil }
+
+// scanZoo looks at every published port in one scan. The ports promise nothing: 10025 is
+// nobody's port.
+func scanZoo(t *testing.T, zoo []Served) gathered {
+	t.Helper()
+	var words []string
+	for _, s := range zoo {
+		words = append(words, s.Published.String())
+	}
+	targets := scan.Plan{Seed: 1}.Targets(scan.ReadSpecs("zoo", strings.NewReader(strings.Join(words, "\n"))))
+	found := gathered{}
+	began := time.Now()
+	if err := scan.New(scan.Options{PerHost: 64}).Run(t.Context(), targets, found); err != nil {
+		t.Fatal(err)
+	}
+	connections := 0
+	for _, s := range found {
+		connections += s.Connections
+	}
+	t.Logf("%d ports in %.1f s, %d connections", len(found), time.Since(began).Seconds(), connections)
+	return found
+}
+
+// TestZoo finds every server of the zoo for what it is: protocol, security, product, and
+// the version of the package inside the container where the server tells it.
+func TestZoo(t *testing.T) {
+	zoo, err := Zoo()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := scanZoo(t, zoo)
+	for _, want := range zoo {
+		t.Run(want.String(), func(t *testing.T) {
+			s := found[want.Published]
+			if s == nil {
+				t.Fatal("not in the output")
+			}
+			complain := func(format string, a ...any) {
+				t.Helper()
+				t.Errorf(format, a...)
+				if !t.Failed() {
+					return
+				}
+				var why strings.Builder
+				report.Why(&why, fingerprint.Builtin(), s)
+				t.Log(why.String())
+			}
+			if s.Protocol != want.Protocol {
+				complain("protocol %q, want %q", s.Protocol, want.Protocol)
+				return
+			}
+			if string(s.Security) != want.Security {
+				complain("security %q, want %q", s.Security, want.Security)
+			}
+			if got := s.Claim("product"); want.Product != "" && got != want.Product {
+				complain("product %q, want %q", got, want.Product)
+			}
+			if want.Package == "" {
+				return
+			}
+			version, err := want.PackageVersion()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := s.Claim("version"); got != version && upstream(got) != version {
+				complain("version %q, package %s has %q", got, want.Package, version)
+			}
+		})
+	}
+}
