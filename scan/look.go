@@ -14,12 +14,12 @@ import (
 )
 
 const (
-	mostConnections = 6                      // to one endpoint, whatever happens
-	silenceBudget   = 8 * time.Second        // for everything on a port that says nothing
-	shortListen     = 150 * time.Millisecond // beyond two round trips: servers that greet do it at once
-	askingListen    = 10 * time.Millisecond  // beyond two round trips, where the port's clients speak first
-	questionReply   = 2 * time.Second        // for the answer to a question that was only a guess
-	leastReply      = 250 * time.Millisecond
+	mostConnections = 16                      // to one endpoint, whatever happens; only a port that says nothing gets near it
+	silenceBudget   = 8 * time.Second         // for everything on a port that says nothing
+	shortListen     = 150 * time.Millisecond  // beyond two round trips: servers that greet do it at once
+	askingListen    = 10 * time.Millisecond   // beyond two round trips, where the port's clients speak first
+	questionReply   = 1500 * time.Millisecond // for the answer to the first questions, to which most servers answer
+	guessReply      = 350 * time.Millisecond  // beyond four round trips: for the answer to each later guess
 )
 
 // Look finds out what runs on one endpoint: it connects once, listens, lets the likeliest
@@ -74,6 +74,7 @@ type walk struct {
 	service  *Service
 	settled  bool     // somebody confirmed, or was turned away in his own protocol
 	tried    []string // probes that spoke, in the layer that we are in
+	asked    int      // questions, handshakes among them
 	wantsTLS bool     // an answer said that TLS is spoken here
 	late     *call    // a connection left listening while others ask
 	words    bool     // something was heard, TLS aside
@@ -276,7 +277,7 @@ func (w *walk) ask(c *call, security wire.Security) {
 			continue
 		}
 		if c == nil {
-			w.caller.Limits.Reply = w.replyTime()
+			w.caller.Limits.Reply = w.replyTime(nil)
 			if c = w.connect(security, "a question needs a fresh connection"); c == nil || c.Failure() != nil {
 				if c != nil {
 					w.hangUp(c, nil)
@@ -284,6 +285,7 @@ func (w *walk) ask(c *call, security wire.Security) {
 				break
 			}
 		}
+		w.asked++
 		answered := w.question(c, p, security)
 		if !answered && w.late == nil && !inside && c.seen.Failure != nil && c.seen.Failure.Kind == wire.Timeout {
 			// Somebody may only be slow to greet: one connection stays listening from here.
@@ -328,8 +330,15 @@ func (w *walk) question(c *call, p probes.Probe, security wire.Security) bool {
 	if w.settled || len(answer) == 0 {
 		return w.settled
 	}
+	w.overhear(c, answer, name, security)
+	return true
+}
+
+// overhear has every probe judge an answer to somebody's question; the likeliest asks for
+// itself, on a fresh connection. What nobody knows is kept as tcp.answer.
+func (w *walk) overhear(c *call, answer []byte, asked string, security wire.Security) {
 	w.words = true
-	for _, next := range w.recognise(answer, name, w.service.Expected) {
+	for _, next := range w.recognise(answer, asked, w.service.Expected) {
 		other := next.probe.Info().Name
 		if next.like < probes.Likely || contains(w.tried, other) {
 			continue
@@ -344,19 +353,18 @@ func (w *walk) question(c *call, p probes.Probe, security wire.Security) bool {
 		if !next.probe.Info().Asks {
 			again.Listen(w.options.Patience)
 		}
-		w.letSpeak(again, next.probe, fmt.Sprintf("its answer to %s looks like %s (%d of 100)", name, other, next.like))
+		w.letSpeak(again, next.probe, fmt.Sprintf("its answer to %s looks like %s (%d of 100)", asked, other, next.like))
 		if w.settled {
-			return true
+			return
 		}
 		if next.like >= probes.Sure && w.service.Protocol == "" {
 			w.service.Protocol, w.service.Security = other, again.seen.Security
-			return true
+			return
 		}
 	}
 	if w.service.Protocol == "" {
 		keep(c.seen, "tcp.answer", answer)
 	}
-	return true
 }
 
 // questions are the names to ask for, in order; "tls" is the layer.
@@ -383,17 +391,22 @@ func (w *walk) questions(security wire.Security) []string {
 
 // askTLS opens with a handshake; inside, the walk begins again with listening.
 func (w *walk) askTLS(why string) {
-	w.caller.Limits.TLS = w.replyTime()
+	w.asked++
+	w.caller.Limits.TLS = w.replyTime(nil)
 	c := w.connect(wire.TLS, why)
 	w.caller.Limits.TLS = 0
 	switch {
 	case c == nil:
 	case c.Failure() != nil:
 		w.step(c, "no handshake", c.Failure().Error())
-		if c.Failure().Kind == wire.TLSAlert {
-			w.words = true
-		}
+		answer := c.Pending()
 		w.hangUp(c, nil)
+		switch c.Failure().Kind {
+		case wire.TLSAlert:
+			w.words = true
+		case wire.NotTLS:
+			w.overhear(c, answer, "tls", wire.Plain)
+		}
 	default:
 		w.words = true
 		w.tried = nil
@@ -413,13 +426,21 @@ func (w *walk) promisesGreeting(security wire.Security) bool {
 
 // spent says that a silent endpoint has had its time.
 func (w *walk) spent() bool {
-	return w.ctx.Err() != nil || time.Since(w.service.Started) >= silenceBudget-leastReply
+	return w.ctx.Err() != nil || time.Since(w.service.Started) >= silenceBudget-guessReply
 }
 
-// replyTime is how long a guess may wait for its answer.
-func (w *walk) replyTime() time.Duration {
+// replyTime is how long a question may wait for its answer: the first two, HTTP's and
+// TLS's, longer than the guesses behind them.
+func (w *walk) replyTime(c *call) time.Duration {
+	wait := questionReply
+	if w.asked >= 2 {
+		wait = guessReply
+	}
+	if c != nil {
+		wait += 4 * c.RoundTrip()
+	}
 	left := silenceBudget - time.Since(w.service.Started)
-	return max(leastReply, min(questionReply, left/2))
+	return max(guessReply, min(wait, left))
 }
 
 // listenLate gives the connection that was left listening the rest of the time.

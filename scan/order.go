@@ -66,8 +66,25 @@ func promises(promised []Expected, protocol string) bool {
 	return slices.ContainsFunc(promised, func(e Expected) bool { return e.Protocol == protocol })
 }
 
-// guesses are the protocols whose clients speak first, in the order in which they are
-// asked on a port that tells nothing: by how many servers speak them, and by how many
-// other protocols answer their first message recognisably. HTTP comes first on both
-// counts. docs/probing.md has the count behind the order.
-var guesses = []string{"http", "postgresql", "socks5", "mongodb", "mssql", "rdp", "smb", "ldap", "mqtt", "x11", "dns", "amqp"}
+// guesses are the questions for a port that tells nothing, in their order: by how many
+// servers speak the protocol, and by how many *other* protocols answer its first message
+// recognisably. HTTP comes first on both counts; a ClientHello is the second; "line" is a
+// bare HELP, which the text protocols that close on an HTTP request answer. What is not
+// here is only asked where a port or the user promises it: because it is rare, or because
+// a stranger's question could do harm there (printers, machines, remote shells).
+// docs/probing.md has the counts behind the order.
+var guesses = []string{
+	"http", "line", "ldap", "dns", "smb", "mqtt", "socks5", "postgresql", "x11", "mongodb", "mssql", "rdp", "socks4",
+}
+
+// Guessed says whether a protocol is found on a port that promises nothing: its servers
+// greet, or are asked for in their turn, or answer another protocol's question in their
+// own words.
+func Guessed(protocol string) bool {
+	p := probes.Named(protocol)
+	if p == nil {
+		return false
+	}
+	_, overhears := p.(probes.Overhearer)
+	return !p.Info().Asks || overhears || contains(guesses, protocol)
+}

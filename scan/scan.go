@@ -82,6 +82,7 @@ func New(o Options) *Scanner {
 			s.byName[name] = p
 		}
 	}
+	s.byName[probes.Line.Info().Name] = probes.Line
 	s.options.Workers = max(1, orElse(o.Workers, 256))
 	s.options.PerHost = max(1, orElse(o.PerHost, 8))
 	s.options.PerMail = max(1, orElse(o.PerMail, 1))
