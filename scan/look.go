@@ -19,6 +19,7 @@ const (
 	shortListen     = 150 * time.Millisecond  // beyond two round trips: servers that greet do it at once
 	askingListen    = 10 * time.Millisecond   // beyond two round trips, where the port's clients speak first
 	questionReply   = 1500 * time.Millisecond // for the answer to the first questions, to which most servers answer
+	handshakeReply  = 2500 * time.Millisecond // for a handshake that was only a guess: it costs the server more than an answer
 	guessReply      = 350 * time.Millisecond  // beyond four round trips: for the answer to each later guess
 )
 
@@ -392,7 +393,7 @@ func (w *walk) questions(security wire.Security) []string {
 // askTLS opens with a handshake; inside, the walk begins again with listening.
 func (w *walk) askTLS(why string) {
 	w.asked++
-	w.caller.Limits.TLS = w.replyTime(nil)
+	w.caller.Limits.TLS = max(w.replyTime(nil), handshakeReply)
 	c := w.connect(wire.TLS, why)
 	w.caller.Limits.TLS = 0
 	switch {
