@@ -278,13 +278,15 @@ func (w *walk) ask(c *call, security wire.Security) {
 			continue
 		}
 		if c == nil {
-			w.caller.Limits.Reply = w.replyTime(nil)
 			if c = w.connect(security, "a question needs a fresh connection"); c == nil || c.Failure() != nil {
 				if c != nil {
 					w.hangUp(c, nil)
 				}
 				break
 			}
+		}
+		if !promises(w.service.Expected, name) {
+			c.ReplyWithin(w.replyTime(c))
 		}
 		w.asked++
 		answered := w.question(c, p, security)
@@ -455,7 +457,6 @@ func (w *walk) listenLate(security wire.Security) {
 	w.late = nil
 	w.step(c, fmt.Sprintf("heard %d bytes at last", len(words)), "it was left listening")
 	w.tried = nil
-	w.caller.Limits.Reply = w.options.Caller.Limits.Reply
 	w.greeted(c, words, security)
 }
 

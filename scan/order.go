@@ -76,15 +76,3 @@ func promises(promised []Expected, protocol string) bool {
 var guesses = []string{
 	"http", "line", "ldap", "dns", "smb", "mqtt", "socks5", "postgresql", "x11", "mongodb", "mssql", "rdp", "socks4",
 }
-
-// Guessed says whether a protocol is found on a port that promises nothing: its servers
-// greet, or are asked for in their turn, or answer another protocol's question in their
-// own words.
-func Guessed(protocol string) bool {
-	p := probes.Named(protocol)
-	if p == nil {
-		return false
-	}
-	_, overhears := p.(probes.Overhearer)
-	return !p.Info().Asks || overhears || contains(guesses, protocol)
-}

@@ -71,6 +71,9 @@ func (c *Conversation) TLS() *TLSState { return c.tls }
 // Manners are how the caller wants us to behave.
 func (c *Conversation) Manners() Manners { return c.manners }
 
+// ReplyWithin changes how long the answers from now on may take.
+func (c *Conversation) ReplyWithin(d time.Duration) { c.limits.Reply = d }
+
 // Failure is what ended the conversation, nil while it goes on.
 func (c *Conversation) Failure() *Failure { return c.failure }
 
