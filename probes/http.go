@@ -81,6 +81,10 @@ func (httpProbe) Converse(c *wire.Conversation, o *Observation) error {
 	if err != nil || r == nil {
 		return err
 	}
+	if saysSOCKS(o.Text("http.title")) {
+		o.Then = SOCKS5.Info().Name
+		return nil
+	}
 	if r.Alive && c.Manners().Favicon {
 		if err := askFavicon(c, o, r); err != nil {
 			return err
@@ -93,6 +97,11 @@ func (httpProbe) Converse(c *wire.Conversation, o *Observation) error {
 		o.Then = HTTP.Info().Name // for the icon alone
 	}
 	return nil
+}
+
+// saysSOCKS knows the page by which a SOCKS server answers those who take it for HTTP.
+func saysSOCKS(title []byte) bool {
+	return containsWord(title, "SOCKS") && indexFold(title, "not an HTTP") >= 0
 }
 
 // wantsIconAlone is true in a conversation that follows one in which everything was

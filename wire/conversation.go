@@ -106,13 +106,20 @@ func (c *Conversation) Pending() []byte { return c.heard[c.read:len(c.heard):len
 func (c *Conversation) Heard() []byte { return c.heard[:len(c.heard):len(c.heard)] }
 
 // Listen waits until the server has said a whole line, or something followed by a
-// silence of Limits.Settle, or nothing for the given patience (0 is Limits.Greeting).
+// silence of Limits.Settle, or nothing for the given patience. 0 is Limits.Greeting for
+// the first words, and a second for more of them.
 // What was said is returned and stays unconsumed; silence is no failure.
 func (c *Conversation) Listen(patience time.Duration) ([]byte, error) {
 	if c.failure != nil {
 		return c.Pending(), c.failure
 	}
-	until := time.Now().Add(or(patience, c.limits.Greeting))
+	if patience == 0 {
+		patience = c.limits.Greeting
+		if c.firstByte > 0 {
+			patience = min(patience, moreWords)
+		}
+	}
+	until := time.Now().Add(patience)
 	for bytes.IndexByte(c.Pending(), '\n') < 0 && len(c.Pending()) < c.limits.Line {
 		err := c.fill(until)
 		switch {
@@ -128,6 +135,9 @@ func (c *Conversation) Listen(patience time.Duration) ([]byte, error) {
 	}
 	return c.Pending(), nil
 }
+
+// moreWords is how long further unasked words are awaited where the server has spoken.
+const moreWords = time.Second
 
 // ReadLine consumes a line, its line feed included. Whatever stands before the line feed
 // is kept, a carriage return or none.
