@@ -27,7 +27,7 @@ func (g gathered) Close() error { return nil }
 // promised are the protocols that herald asks for only where a port or the user promises
 // them, because they are rare, or because a stranger's question could do harm; these
 // servers neither greet nor answer another protocol's question in words of their own.
-var promised = []string{"sip", "ident", "git", "stomp", "distcc", "modbus", "nrpe", "nsca", "epmd"}
+var promised = []string{"sip", "ident", "git", "stomp", "modbus", "nrpe", "nsca", "epmd", "tor"}
 
 // scanZoo looks at every published port in one scan. The ports promise nothing: 10025 is
 // nobody's port.
@@ -37,7 +37,11 @@ func scanZoo(t *testing.T, zoo []Served) gathered {
 	for _, s := range zoo {
 		word := s.Published.String()
 		if slices.Contains(promised, s.Protocol) {
-			word = s.Protocol + "://" + word
+			scheme := s.Protocol
+			if s.Security == "tls" {
+				scheme += "s"
+			}
+			word = scheme + "://" + word
 		}
 		words = append(words, word)
 	}

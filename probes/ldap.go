@@ -67,20 +67,34 @@ func (ldap) Converse(c *wire.Conversation, o *Observation) error {
 		return err
 	}
 	if tls && c.TLS() == nil && !c.Manners().NoUpgrade {
-		if err := c.Say(ldapMessage(2, ldapExtendedRequest, berValue(0x80, []byte(ldapStartTLS)))); err != nil {
+		if err := ldapUpgrade(c); err != nil {
+			return err
+		}
+	}
+	return c.Say(ldapMessage(9, ldapUnbindRequest, nil))
+}
+
+// ldapUpgrade asks for StartTLS. slapd refuses with operationsError while it still counts
+// the search as under way (RFC 4511, 4.14.1), for which the answer is to ask again.
+func ldapUpgrade(c *wire.Conversation) error {
+	const attempts, operationsError = 3, 1
+	for n := range attempts {
+		if err := c.Say(ldapMessage(byte(2+n), ldapExtendedRequest, berValue(0x80, []byte(ldapStartTLS)))); err != nil {
 			return err
 		}
 		m, err := readLDAP(c)
 		if err != nil {
 			return err
 		}
-		if code, _, ok := m.result(); ok && m.tag == ldapExtendedResponse && code == 0 {
-			if err := c.StartTLS(); err != nil {
-				return err
-			}
+		code, _, ok := m.result()
+		if ok && m.tag == ldapExtendedResponse && code == 0 {
+			return c.StartTLS()
+		}
+		if !ok || code != operationsError {
+			break
 		}
 	}
-	return c.Say(ldapMessage(3, ldapUnbindRequest, nil))
+	return nil
 }
 
 // ldapRootDSE asks for the root DSE and says whether StartTLS is offered.

@@ -286,7 +286,7 @@ func (w *walk) ask(c *call, security wire.Security) {
 			}
 		}
 		if !promises(w.service.Expected, name) {
-			c.ReplyWithin(w.replyTime(c))
+			c.FirstReplyWithin(w.replyTime(c))
 		}
 		w.asked++
 		answered := w.question(c, p, security)
@@ -341,9 +341,13 @@ func (w *walk) question(c *call, p probes.Probe, security wire.Security) bool {
 // itself, on a fresh connection. What nobody knows is kept as tcp.answer.
 func (w *walk) overhear(c *call, answer []byte, asked string, security wire.Security) {
 	w.words = true
-	for _, next := range w.recognise(answer, asked, w.service.Expected) {
+	const mostTries = 3
+	for i, next := range w.recognise(answer, asked, w.service.Expected) {
 		other := next.probe.Info().Name
-		if next.like < probes.Likely || contains(w.tried, other) {
+		if i == mostTries || next.like < probes.Possible {
+			break
+		}
+		if contains(w.tried, other) {
 			continue
 		}
 		again := w.connect(security, "the answer was somebody else's")
@@ -366,7 +370,12 @@ func (w *walk) overhear(c *call, answer []byte, asked string, security wire.Secu
 		}
 	}
 	if w.service.Protocol == "" {
-		keep(c.seen, "tcp.answer", answer)
+		// Late unasked words look like an answer: signatures know which they are.
+		key := "tcp.answer"
+		if len(w.signatures.Append(nil, fingerprint.Evidence{Key: "tcp.greeting", Text: trimLineEnd(answer[:min(len(answer), 2<<10)])})) > 0 {
+			key = "tcp.greeting"
+		}
+		keep(c.seen, key, answer)
 	}
 }
 
@@ -499,6 +508,10 @@ func (w *walk) letSpeak(c *call, p probes.Probe, why string) {
 			w.settled = true
 			w.service.Protocol, w.service.Security = protocol, o.Security
 		}
+	case promises(w.service.Expected, name) && len(o.Evidence) > 0:
+		// Nothing spoke against it: believed where it is promised, and not confirmed.
+		w.settled = true
+		w.service.Protocol, w.service.Security = protocol, o.Security
 	}
 	if o.Then != "" && o.After == nil {
 		w.follow(o)

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"herald/probes"
 )
 
 func TestParseSpec(t *testing.T) {
@@ -101,6 +103,17 @@ func TestPortsFileIsSound(t *testing.T) {
 	for _, n := range mission {
 		if p := PortNamed(n); p == nil || len(p.Expected) == 0 {
 			t.Errorf("port %d of the mission has no expectation", n)
+		}
+	}
+}
+
+// An expectation names a probe: what nobody can ask for is not expected of a port.
+func TestExpectedProtocolsHaveProbes(t *testing.T) {
+	for _, p := range Ports() {
+		for _, e := range p.Expected {
+			if probes.Named(e.Protocol) == nil {
+				t.Errorf("port %d expects %s, for which there is no probe", p.Number, e.Protocol)
+			}
 		}
 	}
 }

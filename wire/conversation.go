@@ -39,6 +39,7 @@ type Conversation struct {
 	turns  int
 	record record
 
+	thenReply time.Duration // Limits.Reply from the next byte heard; 0 for no change
 	firstByte time.Duration // from stood to the first byte; 0 while there is none
 	failure   *Failure
 	closed    bool
@@ -71,8 +72,14 @@ func (c *Conversation) TLS() *TLSState { return c.tls }
 // Manners are how the caller wants us to behave.
 func (c *Conversation) Manners() Manners { return c.manners }
 
-// ReplyWithin changes how long the answers from now on may take.
-func (c *Conversation) ReplyWithin(d time.Duration) { c.limits.Reply = d }
+// FirstReplyWithin bounds the wait for the next answer alone: who has begun to answer has
+// Limits.Reply again.
+func (c *Conversation) FirstReplyWithin(d time.Duration) {
+	if c.thenReply == 0 {
+		c.thenReply = c.limits.Reply
+	}
+	c.limits.Reply = d
+}
 
 // Failure is what ended the conversation, nil while it goes on.
 func (c *Conversation) Failure() *Failure { return c.failure }
@@ -303,6 +310,9 @@ func (c *Conversation) fill(until time.Time) error {
 	n, err := c.conn.Read(c.heard[len(c.heard):cap(c.heard)])
 	if n > 0 {
 		c.heard = c.heard[:len(c.heard)+n]
+		if c.thenReply != 0 {
+			c.limits.Reply, c.thenReply = c.thenReply, 0
+		}
 		if c.firstByte == 0 {
 			c.firstByte = max(time.Since(c.stood), 1)
 		}
