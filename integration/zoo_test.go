@@ -4,6 +4,7 @@ package integration
 
 import (
 	"context"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -67,6 +68,18 @@ func TestZoo(t *testing.T) {
 		t.Fatal(err)
 	}
 	found := scanZoo(t, zoo)
+	// A hundred servers on a small machine may be too busy to answer in time. What was not
+	// understood is looked at once more, by itself; what was named is not.
+	var again []Served
+	for _, s := range zoo {
+		if f := found[s.Published]; f != nil && f.Protocol == "" && s.Protocol != "silent" {
+			again = append(again, s)
+		}
+	}
+	if len(again) > 0 {
+		t.Logf("looked at once more: %v", again)
+		maps.Copy(found, scanZoo(t, again))
+	}
 	for _, want := range zoo {
 		t.Run(want.String(), func(t *testing.T) {
 			s := found[want.Published]

@@ -36,7 +36,7 @@ func (daytime) Recognize(greeting []byte) Likeness {
 	if code, _ := replyLine(firstLine(greeting)); code != 0 || greeting[0] == '*' || greeting[0] == '+' || greeting[0] == '-' || greeting[0] == '<' {
 		return Unlike
 	}
-	return Possible
+	return Likely
 }
 
 func (d daytime) Converse(c *wire.Conversation, o *Observation) error {

@@ -71,7 +71,7 @@ func (ldap) Converse(c *wire.Conversation, o *Observation) error {
 			return err
 		}
 	}
-	return c.Say(ldapMessage(9, ldapUnbindRequest, nil))
+	return c.Say(ldapMessage(3, ldapUnbindRequest, nil))
 }
 
 // ldapUpgrade asks for StartTLS. slapd refuses with operationsError while it still counts
@@ -79,7 +79,7 @@ func (ldap) Converse(c *wire.Conversation, o *Observation) error {
 func ldapUpgrade(c *wire.Conversation) error {
 	const attempts, operationsError = 3, 1
 	for n := range attempts {
-		if err := c.Say(ldapMessage(byte(2+n), ldapExtendedRequest, berValue(0x80, []byte(ldapStartTLS)))); err != nil {
+		if err := c.Say(ldapMessage(byte(2+2*n), ldapExtendedRequest, berValue(0x80, []byte(ldapStartTLS)))); err != nil {
 			return err
 		}
 		m, err := readLDAP(c)

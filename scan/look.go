@@ -344,7 +344,7 @@ func (w *walk) overhear(c *call, answer []byte, asked string, security wire.Secu
 	const mostTries = 3
 	for i, next := range w.recognise(answer, asked, w.service.Expected) {
 		other := next.probe.Info().Name
-		if i == mostTries || next.like < probes.Possible {
+		if i == mostTries || next.like < probes.Likely {
 			break
 		}
 		if contains(w.tried, other) {
