@@ -18,7 +18,8 @@ usage: integration/docker.sh COMMAND [SERVICE...]
   base    only see to it that debian:bookworm-slim is there
 
 Without SERVICE a command means all servers of docker-compose.yml;
-COMPOSE_PROFILES=more adds those that are heavy.
+COMPOSE_PROFILES=more adds those that are heavy, COMPOSE_PROFILES=mail the small
+internet of mail, COMPOSE_PROFILES=more,mail both.
 USAGE
 }
 
@@ -201,7 +202,7 @@ build)
 wait) wait_healthy ;;
 status) containers ;;
 trouble) trouble ;;
-down) COMPOSE_PROFILES=more compose down --remove-orphans --volumes ;;
+down) COMPOSE_PROFILES=more,mail compose down --remove-orphans --volumes ;;
 engine) engine ;;
 base)
 	engine
