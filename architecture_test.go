@@ -25,6 +25,7 @@ var mayImport = map[string][]string{
 	"resolve":              {"wire"},
 	"scan":                 {"probes", "fingerprint", "wire", "resolve"},
 	"report":               {"scan", "probes", "fingerprint", "wire"},
+	"audit":                {"report", "scan", "resolve", "probes", "fingerprint", "wire"},
 	"cmd/herald":           {"*"},
 	"integration":          {"*"},
 }

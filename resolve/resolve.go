@@ -121,3 +121,13 @@ func tidy(found []netip.Addr) []netip.Addr {
 	}
 	return out
 }
+
+// At asks one server, over UDP and, where an answer is too long, TCP.
+func At(server netip.AddrPort) Network {
+	return Network{Resolver: &net.Resolver{
+		PreferGo: true,
+		Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, server.String())
+		},
+	}}
+}

@@ -1,0 +1,354 @@
+package audit
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"herald/report"
+	"herald/scan"
+	"herald/wire"
+)
+
+// Change is what differs between two scans at one place.
+type Change struct {
+	What  string `json:"what"` // appeared, gone, changed
+	Where string `json:"where"`
+	Field string `json:"field,omitempty"` // state, protocol, security, product, version, tls, certificate, capabilities
+	Old   string `json:"old,omitempty"`
+	New   string `json:"new,omitempty"`
+}
+
+// DiffFormats are the formats of [WriteChanges].
+var DiffFormats = []string{"table", "jsonl", "markdown"}
+
+// Scan is a scan's result, to be compared with another.
+type Scan struct {
+	places map[string]*observed
+	// what the file can tell at all; a field that one of two files lacks is not compared
+	tellsTLS, tellsCapabilities bool
+}
+
+// observed is what is compared at a place.
+type observed struct {
+	name, state                 string
+	protocol, security, product string
+	version, tls, certificate   string
+	capabilities                []string
+}
+
+// ReadScan reads a scan's result: our JSON lines, saved facts, or nmap's XML.
+func ReadScan(name string, r io.Reader) (*Scan, error) {
+	b := bufio.NewReader(io.LimitReader(r, 1<<30))
+	for {
+		head, err := b.Peek(1)
+		if err != nil {
+			return nil, fmt.Errorf("%s: empty", name)
+		}
+		if head[0] != ' ' && head[0] != '\n' && head[0] != '\r' && head[0] != '\t' && head[0] != 0xef && head[0] != 0xbb && head[0] != 0xbf {
+			break
+		}
+		b.Discard(1)
+	}
+	head, _ := b.Peek(1)
+	if head[0] == '<' {
+		return readNmap(name, b)
+	}
+	if head[0] != '{' {
+		return nil, fmt.Errorf("%s: neither JSON lines of a scan nor nmap's XML", name)
+	}
+	facts, err := ReadFacts(name, b)
+	if err != nil {
+		return nil, err
+	}
+	s := &Scan{places: map[string]*observed{}, tellsTLS: true, tellsCapabilities: true}
+	for _, f := range facts.Services {
+		s.places[f.key()] = f.observed()
+	}
+	return s, nil
+}
+
+// key is where the fact is: the address and port, or failing an address the target.
+func (f *Fact) key() string {
+	if a, err := netip.ParseAddr(f.Record.Address); err == nil {
+		return netip.AddrPortFrom(a, f.Record.Port).String()
+	}
+	return f.At
+}
+
+func (f *Fact) observed() *observed {
+	r := f.Record
+	o := &observed{name: r.Name, protocol: r.Protocol, product: r.Product, version: r.Version, security: string(f.spoken())}
+	switch r.Verdict {
+	case scan.Closed, scan.Filtered, scan.Unresolved, scan.Untried:
+		return &observed{name: r.Name, state: string(r.Verdict)}
+	}
+	o.state = "open"
+	if t := r.TLS; t != nil {
+		o.tls = t.Version
+		if len(t.Chain) > 0 {
+			leaf := t.Chain[0]
+			o.certificate = fmt.Sprintf("%s until %s (SHA-256 %.16s)", leaf.Subject, leaf.NotAfter.Format(time.DateOnly), leaf.SHA256)
+		}
+	}
+	for _, item := range f.last() {
+		if word := strings.Join(strings.Fields(strings.ToUpper(item)), " "); !slices.Contains(o.capabilities, word) {
+			o.capabilities = append(o.capabilities, word)
+		}
+	}
+	slices.Sort(o.capabilities)
+	return o
+}
+
+// nmapRun is nmap's XML, as far as it is compared.
+type nmapRun struct {
+	XMLName xml.Name `xml:"nmaprun"`
+	Hosts   []struct {
+		Addresses []struct {
+			Addr string `xml:"addr,attr"`
+			Type string `xml:"addrtype,attr"`
+		} `xml:"address"`
+		Names []struct {
+			Name string `xml:"name,attr"`
+		} `xml:"hostnames>hostname"`
+		Ports []struct {
+			Protocol string `xml:"protocol,attr"`
+			Number   uint16 `xml:"portid,attr"`
+			State    struct {
+				State string `xml:"state,attr"`
+			} `xml:"state"`
+			Service struct {
+				Name    string `xml:"name,attr"`
+				Product string `xml:"product,attr"`
+				Version string `xml:"version,attr"`
+				Tunnel  string `xml:"tunnel,attr"`
+				Method  string `xml:"method,attr"`
+			} `xml:"service"`
+		} `xml:"ports>port"`
+	} `xml:"host"`
+}
+
+// nmapNames are protocols that nmap names in another way.
+var nmapNames = map[string]string{"domain": "dns", "ms-sql-s": "mssql", "microsoft-ds": "smb", "netbios-ssn": "smb", "https": "http", "imaps": "imap", "pop3s": "pop3", "smtps": "smtp", "submission": "smtp", "ftps": "ftp", "nntps": "nntp", "ms-wbt-server": "rdp"}
+
+func readNmap(name string, r io.Reader) (*Scan, error) {
+	var run nmapRun
+	d := xml.NewDecoder(r)
+	d.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil } // nmap writes ASCII
+	if err := d.Decode(&run); err != nil {
+		var syntax *xml.SyntaxError
+		if errors.As(err, &syntax) {
+			return nil, fmt.Errorf("%s:%d: %s", name, syntax.Line, syntax.Msg)
+		}
+		return nil, fmt.Errorf("%s: not nmap's XML: %w", name, err)
+	}
+	s := &Scan{places: map[string]*observed{}}
+	for _, h := range run.Hosts {
+		var at netip.Addr
+		for _, a := range h.Addresses {
+			if a.Type == "ipv4" || a.Type == "ipv6" {
+				at, _ = netip.ParseAddr(a.Addr)
+			}
+		}
+		if !at.IsValid() {
+			continue
+		}
+		for _, p := range h.Ports {
+			if p.Protocol != "tcp" {
+				continue
+			}
+			o := &observed{state: p.State.State}
+			if len(h.Names) > 0 {
+				o.name = h.Names[0].Name
+			}
+			if o.state == "open" && p.Service.Method != "table" { // "table" is a guess by the port's number
+				o.protocol, o.product, o.version, o.security = p.Service.Name, p.Service.Product, p.Service.Version, string(wire.Plain)
+				if ours, ok := nmapNames[o.protocol]; ok {
+					o.protocol = ours
+				}
+				if p.Service.Tunnel == "ssl" {
+					o.security = string(wire.TLS)
+				}
+			}
+			s.places[netip.AddrPortFrom(at, p.Number).String()] = o
+		}
+	}
+	return s, nil
+}
+
+// Diff is what changed from an old scan to a new one, sorted by place.
+func Diff(older, newer *Scan) []Change {
+	var changes []Change
+	keys := map[string]bool{}
+	for k := range older.places {
+		keys[k] = true
+	}
+	for k := range newer.places {
+		keys[k] = true
+	}
+	var sorted []string
+	for k := range keys {
+		sorted = append(sorted, k)
+	}
+	slices.SortFunc(sorted, func(a, b string) int {
+		x, err1 := netip.ParseAddrPort(a)
+		y, err2 := netip.ParseAddrPort(b)
+		if err1 == nil && err2 == nil {
+			return x.Compare(y)
+		}
+		return cmp.Compare(a, b)
+	})
+	both := compared{older.tellsTLS && newer.tellsTLS, older.tellsCapabilities && newer.tellsCapabilities}
+	for _, k := range sorted {
+		changes = append(changes, both.at(k, older.places[k], newer.places[k])...)
+	}
+	return changes
+}
+
+// compared says what both scans can tell.
+type compared struct{ tls, capabilities bool }
+
+func (c compared) at(key string, was, is *observed) []Change {
+	where := key
+	for _, o := range []*observed{is, was} {
+		if o != nil && o.name != "" {
+			where += " (" + o.name + ")"
+			break
+		}
+	}
+	wasOpen, isOpen := was != nil && was.state == "open", is != nil && is.state == "open"
+	switch {
+	case !wasOpen && !isOpen:
+		return nil
+	case !wasOpen:
+		return []Change{{What: "appeared", Where: where, Old: was.short(), New: is.short()}}
+	case !isOpen:
+		return []Change{{What: "gone", Where: where, Old: was.short(), New: is.short()}}
+	}
+	var all []Change
+	field := func(name, old, new string) {
+		if old != new {
+			all = append(all, Change{"changed", where, name, old, new})
+		}
+	}
+	field("protocol", was.protocol, is.protocol)
+	if c.tls || was.security == string(wire.TLS) || is.security == string(wire.TLS) {
+		field("security", was.security, is.security)
+	}
+	field("product", was.product, is.product)
+	field("version", was.version, is.version)
+	if c.tls {
+		field("tls", was.tls, is.tls)
+		field("certificate", was.certificate, is.certificate)
+	}
+	if c.capabilities && was.protocol == is.protocol {
+		gone := without(was.capabilities, is.capabilities)
+		come := without(is.capabilities, was.capabilities)
+		if len(gone)+len(come) > 0 {
+			all = append(all, Change{"changed", where, "capabilities", strings.Join(gone, ", "), strings.Join(come, ", ")})
+		}
+	}
+	return all
+}
+
+func without(list, other []string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return slices.Contains(other, s) })
+}
+
+// short is an observation in a few words; nil is not scanned.
+func (o *observed) short() string {
+	if o == nil {
+		return "not scanned"
+	}
+	if o.state != "open" {
+		return o.state
+	}
+	words := []string{o.protocol}
+	if o.protocol == "" {
+		words = []string{"unknown"}
+	}
+	if o.security != "" && o.security != string(wire.Plain) {
+		words = append(words, o.security)
+	}
+	for _, w := range []string{o.product, o.version} {
+		if w != "" {
+			words = append(words, w)
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// WriteChanges writes changes in a format of [DiffFormats].
+func WriteChanges(w io.Writer, changes []Change, format string, colour bool) error {
+	var b bytes.Buffer
+	switch format {
+	case "jsonl":
+		e := json.NewEncoder(&b)
+		for _, c := range changes {
+			if err := e.Encode(c); err != nil {
+				return err
+			}
+		}
+	case "markdown":
+		if len(changes) == 0 {
+			b.WriteString("No differences.\n")
+			break
+		}
+		cell := strings.NewReplacer("|", `\|`, "<", "&lt;", ">", "&gt;", "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`)
+		b.WriteString("| what | where | field | old | new |\n|---|---|---|---|---|\n")
+		for _, c := range changes {
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", c.What, cell.Replace(report.Printable(c.Where, 100)), c.Field, cell.Replace(report.Printable(c.Old, 200)), cell.Replace(report.Printable(c.New, 200)))
+		}
+	case "table":
+		colours := map[string]text.Color{"appeared": text.FgGreen, "gone": text.FgRed, "changed": text.FgYellow}
+		for _, c := range changes {
+			what := fmt.Sprintf("%-8s", c.What)
+			if colour {
+				what = colours[c.What].Sprint(what)
+			}
+			line := c.Where
+			if c.Field != "" {
+				line += "  " + c.Field
+			}
+			old, now := report.Printable(c.Old, 120), report.Printable(c.New, 120)
+			switch {
+			case c.Field == "capabilities":
+				var parts []string
+				if old != "" {
+					parts = append(parts, "lost "+old)
+				}
+				if now != "" {
+					parts = append(parts, "gained "+now)
+				}
+				now = strings.Join(parts, "; ")
+			default:
+				now = orNone(old) + " → " + orNone(now)
+			}
+			fmt.Fprintf(&b, "%s  %s: %s\n", what, report.Printable(line, 120), now)
+		}
+		b.WriteString(strconv.Itoa(len(changes)) + " " + plural(len(changes), "difference") + "\n")
+	default:
+		return fmt.Errorf("unknown format %q; allowed: %s", format, strings.Join(DiffFormats, ", "))
+	}
+	_, err := b.WriteTo(w)
+	return err
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"herald/wire"
+)
+
+// scriptCommands are what scripts can say beside testscript's own words.
+var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
+	"exits":   exits,
+	"play":    play,
+	"fill":    fill,
+	"nothing": nothing,
+}
+
+// exits STATUS COMMAND… runs a command that must end with exactly that status.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits STATUS COMMAND…")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit status %d, want %d", got, want)
+	}
+}
+
+// play NAME=RECORDING… plays recordings below probes/testdata (or, with ./, of the script)
+// on loopback until the script ends. $NAME is where: 127.0.0.1 and a port.
+func play(ts *testscript.TestScript, neg bool, args []string) {
+	var names []string
+	var transcripts []*wire.Transcript
+	for _, a := range args {
+		name, recording, ok := strings.Cut(a, "=")
+		if neg || !ok {
+			ts.Fatalf("usage: play NAME=RECORDING…")
+		}
+		file := filepath.Join(recordings, filepath.FromSlash(recording)+".txt")
+		if own, ok := strings.CutPrefix(recording, "./"); ok {
+			file = ts.MkAbs(own)
+		}
+		text, err := os.ReadFile(file)
+		ts.Check(err)
+		t, err := wire.ReadTranscript(file, bytes.NewReader(text), func(cert string) ([]byte, error) {
+			return os.ReadFile(filepath.Join(filepath.Dir(file), cert))
+		})
+		ts.Check(err)
+		names, transcripts = append(names, name), append(transcripts, t)
+	}
+	player, ports, err := wire.Play(transcripts...)
+	ts.Check(err)
+	ts.Defer(func() { player.Close() })
+	for i, name := range names {
+		ts.Setenv(name, ports[i].String())
+	}
+}
+
+var recordings = func() string {
+	dir, err := filepath.Abs("../../probes/testdata")
+	if err != nil {
+		panic(err)
+	}
+	return dir
+}()
+
+// fill FILE… replaces $NAME in files by the script's variables.
+func fill(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("unsupported: ! fill")
+	}
+	for _, name := range args {
+		text := os.Expand(ts.ReadFile(name), ts.Getenv)
+		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(text), 0o666))
+	}
+}
+
+// nothing NAME… sets variables to places on loopback where nobody listens.
+func nothing(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("unsupported: ! nothing")
+	}
+	for _, name := range args {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		ts.Check(err)
+		at := l.Addr().(*net.TCPAddr).AddrPort()
+		ts.Check(l.Close())
+		ts.Setenv(name, netip.AddrPortFrom(at.Addr().Unmap(), at.Port()).String())
+	}
+}
