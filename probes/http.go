@@ -96,6 +96,9 @@ func (httpProbe) Converse(c *wire.Conversation, o *Observation) error {
 	if c.Manners().Favicon && !r.Alive && o.After == nil && o.Then == "" && o.Protocol == "" && !WantsTLS(o) {
 		o.Then = HTTP.Info().Name // for the icon alone
 	}
+	if indexFold(o.Text("http.body"), mongoOverHTTP) >= 0 {
+		o.Then = MongoDB.Info().Name // which answers HTTP with a sentence, and speaks its own
+	}
 	return nil
 }
 

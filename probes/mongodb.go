@@ -33,11 +33,14 @@ func (mongodb) Recognize([]byte) Likeness { return Unlike }
 
 // The server answers HTTP with a sentence of its own, under an HTTP status line or alone.
 func (mongodb) Overhear(_ string, answer []byte) Likeness {
-	if indexFold(answer, "trying to access MongoDB over HTTP") >= 0 {
+	if indexFold(answer, mongoOverHTTP) >= 0 {
 		return 100 // surer than HTTP itself
 	}
 	return Unlike
 }
+
+// mongoOverHTTP is what every version says to those who come by HTTP.
+const mongoOverHTTP = "trying to access MongoDB over HTTP"
 
 // Operation codes, and a bound: answers to a hello have some hundred bytes.
 const (
