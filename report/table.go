@@ -184,7 +184,7 @@ func (t *Table) verdict(s *scan.Service) string {
 		return t.paint("expected", text.FgGreen)
 	case scan.Unexpected:
 		if len(s.Expected) == 0 {
-			return "unexpected: nothing is registered here"
+			return t.paint("unexpected: unregistered", text.Faint)
 		}
 		return t.paint("unexpected: promises "+names(s.Expected), text.FgYellow)
 	case scan.Unknown:

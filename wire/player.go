@@ -21,7 +21,8 @@ import (
 // Player plays the server's side of transcripts from listeners on loopback, for
 // demonstrations and tests: a real socket, a real handshake, recorded words. A client
 // that asks in another order than the recorded one gets the answer that the record has
-// for its command.
+// for its command. The n-th connection gets the transcript's n-th exchange, and after the
+// last the first again.
 type Player struct {
 	listeners []net.Listener
 	conns     map[net.Conn]bool
@@ -62,7 +63,7 @@ func (p *Player) Close() error {
 }
 
 func (p *Player) accept(l net.Listener, t *Transcript) {
-	for {
+	for n := 0; ; n++ {
 		conn, err := l.Accept()
 		if err != nil {
 			return
@@ -73,7 +74,7 @@ func (p *Player) accept(l net.Listener, t *Transcript) {
 		p.all.Go(func() {
 			conn.SetDeadline(time.Now().Add(30 * time.Second))
 			if len(t.Exchanges) > 0 {
-				playExchange(conn, t.Exchanges[0])
+				playExchange(conn, t.Exchanges[n%len(t.Exchanges)])
 			}
 			conn.Close()
 			p.mu.Lock()

@@ -18,10 +18,13 @@ import (
 // demonstrated are the recordings that the demonstration plays, as patterns below
 // probes/testdata: the versions in the names change with every new recording.
 var demonstrated = []string{
-	"smtp/postfix-*", "smtp/exim-*", "imap/dovecot-*", "pop3/dovecot-*", "imap/cyrus-*", "nntp/inn-*",
-	"ftp/vsftpd-*", "ftp/proftpd-*", "http/nginx-*", "http/apache-*", "http-proxy/squid-*", "ssh/openssh-*",
-	"mysql/mariadb-*", "redis/redis-*", "sieve/dovecot-*",
+	"smtp/postfix-*", "smtp/exim-*", "smtp/opensmtpd-*", "imap/dovecot-2*", "pop3/dovecot-2*", "sieve/dovecot-2*",
+	"imap/cyrus-3*", "pop3/courier-*", "nntp/inn-2*", "ftp/vsftpd-*", "ftp/proftpd-*", "ftp/pure-ftpd-*",
+	"http/nginx-1.??", "http/apache-2.?", "http/lighttpd-1.?", "ssh/openssh-*", "mysql/mariadb-10.??",
 }
+
+// demonstratedWalks are recordings of more than one connection, below scan/testdata.
+var demonstratedWalks = []string{"then/squid-*"}
 
 func demoCommand() *cobra.Command {
 	var f scanFlags
@@ -87,9 +90,18 @@ type recording struct {
 }
 
 func demoRecordings() ([]recording, error) {
+	single, err := readRecordings(probes.Recordings, demonstrated)
+	if err != nil {
+		return nil, err
+	}
+	walks, err := readRecordings(scan.Recordings, demonstratedWalks)
+	return append(single, walks...), err
+}
+
+func readRecordings(from fs.FS, patterns []string) ([]recording, error) {
 	var found []recording
-	for _, pattern := range demonstrated {
-		names, err := fs.Glob(probes.Recordings, "testdata/"+pattern+".txt")
+	for _, pattern := range patterns {
+		names, err := fs.Glob(from, "testdata/"+pattern+".txt")
 		if err != nil {
 			return nil, err
 		}
@@ -97,12 +109,12 @@ func demoRecordings() ([]recording, error) {
 			return nil, fmt.Errorf("demo: no recording %s", pattern)
 		}
 		name := names[len(names)-1]
-		text, err := probes.Recordings.ReadFile(name)
+		text, err := fs.ReadFile(from, name)
 		if err != nil {
 			return nil, err
 		}
 		t, err := wire.ReadTranscript(name, bytes.NewReader(text), func(cert string) ([]byte, error) {
-			return probes.Recordings.ReadFile(path.Join(path.Dir(name), cert))
+			return fs.ReadFile(from, path.Join(path.Dir(name), cert))
 		})
 		if err != nil {
 			return nil, err
