@@ -106,7 +106,7 @@ func parseAMQPStart(method []byte) (amqpStart, bool) {
 		switch kind := table.u8(); kind {
 		case 'S':
 			text := table.bytes(int(int32(table.u32(binary.BigEndian))))
-			if ldapName([]byte(strings.ReplaceAll(name, "_", "-"))) && !table.short {
+			if fitsKey([]byte(strings.ReplaceAll(name, "_", "-"))) && !table.short {
 				s.properties = append(s.properties, [2]string{name, string(text)})
 			}
 		case 'F', 'A', 'x':

@@ -97,7 +97,7 @@ func cassandraOptions(body []byte) (options [][2]string, ok bool) {
 			}
 		}
 		key := strings.ReplaceAll(strings.ToLower(string(name)), "_", "-")
-		if t.short || !ldapName([]byte(key)) {
+		if t.short || !fitsKey([]byte(key)) {
 			return nil, false
 		}
 		ok = ok || key == "cql-version"

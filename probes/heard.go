@@ -82,3 +82,13 @@ func number(text []byte) (n int, rest []byte) {
 	}
 	return n, text[i:]
 }
+
+// fitsKey says whether a name is fit to be a part of a key: letters, digits, hyphens.
+func fitsKey(name []byte) bool {
+	for _, b := range name {
+		if !isLetter(b) && b != '-' && b != ';' && (b < '0' || b > '9') {
+			return false
+		}
+	}
+	return len(name) > 0 && len(name) < 64
+}

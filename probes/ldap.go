@@ -173,7 +173,7 @@ func (m ldapReply) entry() ([]ldapValue, bool) {
 		attribute := taker{rest: attributes.ber(0x30)}
 		name := attribute.ber(4)
 		set := taker{rest: attribute.ber(0x31)}
-		if attributes.short || attribute.short || !ldapName(name) {
+		if attributes.short || attribute.short || !fitsKey(name) {
 			return values, false
 		}
 		for len(set.rest) > 0 {
@@ -185,16 +185,6 @@ func (m ldapReply) entry() ([]ldapValue, bool) {
 		}
 	}
 	return values, !t.short
-}
-
-// ldapName says whether a name is fit to be a part of a key: letters, digits, hyphens.
-func ldapName(name []byte) bool {
-	for _, b := range name {
-		if !isLetter(b) && b != '-' && b != ';' && (b < '0' || b > '9') {
-			return false
-		}
-	}
-	return len(name) > 0 && len(name) < 64
 }
 
 // result gives code and diagnostic text of an LDAPResult.

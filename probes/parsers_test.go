@@ -197,7 +197,7 @@ func FuzzLDAP(f *testing.F) {
 		m.result()
 		values, _ := m.entry()
 		for _, v := range values {
-			if !ldapName([]byte(v.name)) {
+			if !fitsKey([]byte(v.name)) {
 				t.Errorf("%q is no name", v.name)
 			}
 		}

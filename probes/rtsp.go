@@ -92,7 +92,7 @@ func readHead(c *wire.Conversation) (messageHead, error) {
 		}
 		name, value, ok := bytes.Cut(line, []byte(":"))
 		name = bytes.ToLower(bytes.TrimSpace(name))
-		if !ok || !ldapName(name) {
+		if !ok || !fitsKey(name) {
 			return h, c.Malformed("a header field has a name", line)
 		}
 		h.fields = append(h.fields, [2][]byte{name, bytes.TrimSpace(value)})
