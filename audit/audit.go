@@ -89,7 +89,7 @@ func (p Place) Key() string {
 
 // Expect is what must be so at a place. What is not set is not judged.
 type Expect struct {
-	Port          string // open, closed, filtered
+	Port          string // open, closed, filtered, silent
 	Protocol      string // name of a probe
 	Product       string
 	Version       *fingerprint.Constraint

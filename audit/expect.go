@@ -307,7 +307,7 @@ func (r *reader) expect(n ast.Node, e *Expect) error {
 		}
 	}
 	err := r.mapping(n, properties{
-		"port":     r.word(&e.Port, "open", "closed", "filtered"),
+		"port":     r.word(&e.Port, "open", "closed", "filtered", "silent"),
 		"protocol": parsed(r, &e.Protocol, knownProtocol),
 		"product":  func(n ast.Node) error { return r.product(n, e) },
 		"tls":      func(n ast.Node) error { return r.tls(n, e) },
@@ -362,7 +362,7 @@ func (r *reader) ofProtocol(n ast.Node, e *Expect, protocols []string, read prop
 
 // consistent refuses what can not be true together.
 func (e *Expect) consistent() error {
-	if e.Port == "closed" || e.Port == "filtered" {
+	if e.Port == "closed" || e.Port == "filtered" || e.Port == "silent" {
 		bare := Expect{Port: e.Port}
 		if fmt.Sprintf("%+v", *e) != fmt.Sprintf("%+v", bare) {
 			return fmt.Errorf("a port that is %s has no other properties", e.Port)

@@ -9,9 +9,11 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"herald/probes"
+	"herald/report"
 	"herald/resolve"
 	"herald/scan"
 	"herald/wire"
@@ -101,11 +103,11 @@ func targets(services []*Service) scan.Source {
 // again looks without a hint at the places that did not answer as the hint said: a
 // server may have been put off by it, and what really runs there is to be told.
 func (f *Facts) again(ctx context.Context, services []*Service, o scan.Options) error {
-	wanted := map[string]string{}
+	wanted := map[string]*Expect{}
 	for _, s := range services {
 		for _, p := range s.At {
-			if _, ok := wanted[p.Key()]; !ok {
-				wanted[p.Key()] = s.Expect.Protocol
+			if wanted[p.Key()] == nil {
+				wanted[p.Key()] = &s.Expect
 			}
 		}
 	}
@@ -113,7 +115,7 @@ func (f *Facts) again(ctx context.Context, services []*Service, o scan.Options) 
 	asked := map[string]bool{}
 	for _, fact := range f.Services {
 		want := wanted[fact.At]
-		if want == "" || fact.Record.Protocol == want || asked[fact.At] {
+		if want == nil || want.Protocol == "" || asked[fact.At] || fact.Record.Protocol == want.Protocol && fact.names(want.Product) {
 			continue
 		}
 		switch fact.Record.Verdict {
@@ -146,13 +148,22 @@ func (f *Facts) again(ctx context.Context, services []*Service, o scan.Options) 
 	}
 	for _, newer := range found.facts {
 		for i, old := range f.Services {
-			better := newer.Record.Protocol == wanted[old.At] || old.Record.Protocol == "" && newer.Record.Protocol != ""
+			want := wanted[old.At]
+			fits := func(f *Fact) bool { return f.Record.Protocol == want.Protocol }
+			better := fits(newer) && (!fits(old) || newer.names(want.Product)) || old.Record.Protocol == "" && newer.Record.Protocol != ""
 			if old.key() == newer.key() && old.At == newer.At && better {
 				f.Services[i] = newer
 			}
 		}
 	}
 	return nil
+}
+
+// names says whether a product is among those that the server was told to be.
+func (f *Fact) names(product string) bool {
+	return product == "" || slices.ContainsFunc(f.Record.Claims, func(c report.ClaimJSON) bool {
+		return c.Field == "product" && strings.EqualFold(c.Value, product)
+	})
 }
 
 // usual is how a protocol begins on a port by custom.

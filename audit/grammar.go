@@ -83,6 +83,7 @@ var flags = map[string]func(*Expect){
 	"open":          func(e *Expect) { e.Port = "open" },
 	"closed":        func(e *Expect) { e.Port = "closed" },
 	"filtered":      func(e *Expect) { e.Port = "filtered" },
+	"silent":        func(e *Expect) { e.Port = "silent" },
 }
 
 // GrammarWords are all parts that a line of expectations may have, an example each.
@@ -150,8 +151,8 @@ func (e *Expect) part(part string, first bool) (string, error) {
 		switch part {
 		case "plain", "starttls", "tls":
 			return "plain, starttls or tls", nil
-		case "open", "closed", "filtered":
-			return "open, closed or filtered", nil
+		case "open", "closed", "filtered", "silent":
+			return "the port's state", nil
 		}
 		return part, nil
 	} else if first {

@@ -127,7 +127,15 @@ func (j *judge) judgeFact() {
 		j.portShut(e.Port)
 		return
 	}
+	if e.Port == "silent" && j.fact.Record.Verdict == scan.Silent {
+		j.add(Pass, "port", "silent", "silent")
+		return
+	}
 	if !j.answers() {
+		return
+	}
+	if e.Port == "silent" {
+		j.add(Fail, "port", "silent", "open"+speaks(j.fact.Record)).heard(j.words()).fix("see what listens there")
 		return
 	}
 	if !j.protocol() {
@@ -205,8 +213,6 @@ func (j *judge) answers() bool {
 		}
 	case r.Verdict == scan.Silent && r.Failure != nil && r.Failure.Kind == wire.Exhausted:
 		j.add(Unknown, "reachable", expected, "not tried to the end"+trouble)
-	case r.Verdict == scan.Silent && slices.Contains(mute, e.Protocol):
-		j.add(Pass, "protocol", e.Protocol, "accepts connections and says nothing, as it must")
 	case r.Verdict == scan.Silent && e.Protocol != "tls" && !told(e.Protocol):
 		j.add(Unknown, "protocol", e.Protocol, "silent to every question that herald has; it has no probe for "+e.Protocol)
 	case r.Verdict == scan.Silent && silentFailure:
@@ -219,9 +225,6 @@ func (j *judge) answers() bool {
 	}
 	return false
 }
-
-// mute are protocols whose servers never say a word.
-var mute = []string{"discard"}
 
 // protocol says whether the rest can be judged.
 func (j *judge) protocol() bool {
@@ -283,17 +286,29 @@ func (j *judge) words() string {
 	return ""
 }
 
-// declined says that the server turned us away: what it would have shown is not known.
+// declined says that the server turned us away. What it showed all the same is judged;
+// the rest is not known.
 func (j *judge) declined() bool {
 	if !j.fact.Record.Declined {
 		return false
 	}
-	e := &j.service.Expect
-	if bare := (Expect{Port: e.Port, Protocol: e.Protocol}); fmt.Sprint(*e) == fmt.Sprint(bare) {
-		return true // nothing is expected that it did not show
+	e, hidden := &j.service.Expect, false
+	if e.Product != "" && e.Version == nil && j.fact.Record.Product != "" {
+		j.product()
+	} else if e.Product != "" || e.Version != nil {
+		hidden = true
 	}
-	j.add(Unknown, "reachable", "a conversation", "the server turned us away").heard(j.words()).
-		fix("allow this machine, or ask from one that is allowed")
+	switch want := e.ModeOf(j.place); want {
+	case "":
+	case j.fact.spoken():
+		j.mode()
+	default:
+		hidden = true
+	}
+	if hidden || e.MinTLS != "" || e.Certificate != nil || e.Capabilities != nil || e.Size.Text != "" || e.Auth != (Auth{}) || e.OpenProxy != nil {
+		j.add(Unknown, "reachable", "a conversation", "the server turned us away").heard(j.words()).
+			fix("allow this machine, or ask from one that is allowed")
+	}
 	return true
 }
 

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"herald/audit"
 )
 
 // Served is one published port of the zoo and what its labels say of it.
@@ -57,6 +59,9 @@ func Zoo() ([]Served, error) {
 	}
 	var all []Served
 	for _, c := range containers {
+		if isBroken(c.Config.Labels) {
+			continue
+		}
 		for label, value := range c.Config.Labels {
 			number, ok := strings.CutPrefix(label, "herald.expect.")
 			if !ok {
@@ -85,23 +90,24 @@ func Zoo() ([]Served, error) {
 	return all, nil
 }
 
-// expect reads a label's value: "smtp; product=Postfix; starttls".
-func (s *Served) expect(value string) error {
-	for i, clause := range strings.Split(value, ";") {
-		clause = strings.TrimSpace(clause)
-		product, isProduct := strings.CutPrefix(clause, "product=")
-		switch {
-		case i == 0:
-			s.Protocol = clause
-		case isProduct:
-			s.Product = product
-		case clause == "plain" || clause == "starttls" || clause == "tls":
-			s.Security = clause
-		default:
-			return fmt.Errorf("unknown clause %q", clause)
+// isBroken says whether a server is wrong on purpose: a label names the finding.
+func isBroken(labels map[string]string) bool {
+	for label := range labels {
+		if strings.HasPrefix(label, "herald.finding.") {
+			return true
 		}
 	}
-	return nil
+	return false
+}
+
+// expect reads a label's value: "smtp; product=Postfix; starttls".
+func (s *Served) expect(value string) error {
+	e, err := audit.ParseExpect(value)
+	s.Protocol, s.Product, s.Security = e.Protocol, e.Product, string(e.Mode)
+	if e.Port != "" {
+		s.Protocol = e.Port // silent
+	}
+	return err
 }
 
 // PackageVersion asks the container which version of the package is installed, and cuts
