@@ -144,8 +144,8 @@ var webALPN = []string{"h2", "http/1.1"}
 // connect makes one more connection; nil where it does not stand. A connection whose
 // handshake failed is returned, failed.
 func (w *walk) connect(security wire.Security, why string) *call {
-	if w.service.Connections >= mostConnections {
-		return nil
+	if n := w.service.Connections; n >= mostConnections || n > 0 && w.ctx.Err() != nil {
+		return nil // its time is over: to say that it could not be dialled would be wrong
 	}
 	w.service.Connections++
 	e := w.endpoint

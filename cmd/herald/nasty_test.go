@@ -1,0 +1,82 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net"
+	"runtime"
+	"testing"
+	"time"
+
+	"herald/report"
+	"herald/scan"
+	"herald/wire"
+	"herald/wire/wiretest"
+)
+
+// What the user gets of servers that would waste his time or memory: one line each, soon.
+func TestScanOfNastyServers(t *testing.T) {
+	flood := func(c net.Conn) {
+		piece := bytes.Repeat([]byte("a"), 1<<16)
+		for range 100 << 20 / len(piece) {
+			if _, err := c.Write(piece); err != nil {
+				return
+			}
+		}
+	}
+	hold := func(c net.Conn) { c.Read(make([]byte, 1<<16)); c.Read(make([]byte, 1)) }
+	for _, test := range []struct {
+		name    string
+		target  string // over the port
+		serve   func(net.Conn)
+		verdict scan.Verdict
+		failure string // operation and kind
+		says    string // protocol
+	}{
+		{name: "100 MB without a line end", target: "127.0.0.1:%d", serve: flood, verdict: scan.Unknown},
+		{name: "100 MB without a line end, where SMTP is meant", target: "smtp://127.0.0.1:%d", serve: flood, verdict: scan.Unknown},
+		{name: "100 MB behind SMTP's greeting", target: "127.0.0.1:%d", verdict: scan.Unexpected, failure: "read limit", says: "smtp", serve: func(c net.Conn) {
+			c.Write([]byte("220 mx.example.org ESMTP Postfix\r\n"))
+			c.Read(make([]byte, 100))
+			flood(c)
+		}},
+		{name: "never speaks", target: "127.0.0.1:%d", serve: hold, verdict: scan.Silent, failure: "read timeout"},
+		{name: "never speaks, where SMTP is meant", target: "smtp://127.0.0.1:%d", serve: hold, verdict: scan.Silent, failure: "read timeout"},
+		{name: "closes at once", target: "127.0.0.1:%d", serve: func(net.Conn) {}, verdict: scan.Silent, failure: "read closed"},
+		{name: "answers TLS with HTTP", target: "https://127.0.0.1:%d", verdict: scan.Unexpected, says: "http", serve: func(c net.Conn) {
+			c.Read(make([]byte, 4096))
+			c.Write([]byte("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"))
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			e := wiretest.Start(t, test.serve)
+			var out, trouble bytes.Buffer
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			began := time.Now()
+			status := run(t.Context(), []string{"scan", fmt.Sprintf(test.target, e.Addr.Port()), "--timeout", "700ms", "--format", "jsonl", "-q"}, nil, &out, &trouble)
+			runtime.ReadMemStats(&after)
+			if took := time.Since(began); took > 8*time.Second || status != exitDone {
+				t.Errorf("exit status %d after %s: %s", status, took, &trouble)
+			}
+			if grown := after.TotalAlloc - before.TotalAlloc; grown > 32<<20 {
+				t.Errorf("%d bytes were allocated", grown)
+			}
+			var r report.Record
+			if err := json.Unmarshal(out.Bytes(), &r); err != nil {
+				t.Fatalf("%v in %q", err, out.Bytes())
+			}
+			failure := ""
+			if f := r.Failure; f != nil {
+				failure = fmt.Sprintf("%s %s", f.Op, f.Kind)
+			}
+			if r.Verdict != test.verdict || r.Protocol != test.says || failure != test.failure {
+				t.Errorf("it is told as %s %q, failure %q, not %s %q, %q", r.Verdict, r.Protocol, failure, test.verdict, test.says, test.failure)
+			}
+			if r.Received > 6*wire.DefaultLimits.Bytes {
+				t.Errorf("%d bytes were taken", r.Received)
+			}
+		})
+	}
+}
