@@ -41,6 +41,7 @@ type Record struct {
 	OS          string        `json:"os,omitempty"`             // operating system
 	CPE         []string      `json:"cpe,omitempty"`            // CPE 2.3 names, surest first
 	Certainty   int           `json:"certainty,omitempty"`      // of the product, 1 to 100
+	Doubt       string        `json:"doubt,omitempty"`          // why what it says may be made up, as honeypots do; claims are worth little then
 	Claims      []ClaimJSON   `json:"claims,omitempty"`         // everything concluded, surest first within a field
 	Evidence    []WordsJSON   `json:"evidence,omitempty"`       // everything heard, in order
 	TLS         *TLSJSON      `json:"tls,omitempty"`            // the last handshake that stood
@@ -112,7 +113,7 @@ func RecordOf(s *scan.Service) *Record {
 		Protocol: s.Protocol, Confirmed: s.Confirmed, Declined: s.Declined, Security: s.Security,
 		Expected: []string{}, Verdict: s.Verdict, Connections: s.Connections, Received: s.Received, Sent: s.Sent,
 		Started: s.Started.UTC(), DurationMS: milliseconds(s.Duration), GreetingMS: milliseconds(s.Greeting),
-		Stub: s.Stub(),
+		Stub: s.Stub(), Doubt: s.Doubt,
 	}
 	if s.Endpoint.Addr.IsValid() {
 		r.Address = s.Endpoint.Addr.Addr().String()

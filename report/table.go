@@ -25,8 +25,23 @@ type Table struct {
 	held           []*scan.Service
 	counts         map[scan.Verdict]int
 	total          int
-	spent          map[netip.Addr]int // connections, by address
-	sent, received int                // bytes
+	spent          map[netip.Addr]*host
+	sent, received int // bytes
+}
+
+// host is what a table counts of an address.
+type host struct {
+	connections int
+	asked       int // ports
+	open        int // of these, accept connections
+	odd         int // of these, are not what their port promises
+}
+
+// answersEverything says that an address accepts on so many ports, and is so seldom what
+// they promise, that one thing may stand behind all of them: a honeypot, or a middlebox.
+func (h *host) answersEverything() bool {
+	const many = 16
+	return h.asked >= many && h.open == h.asked && 2*h.odd >= h.asked
 }
 
 // TableOptions are how a table looks.
@@ -38,7 +53,7 @@ type TableOptions struct {
 
 // NewTable makes a sink that writes to w.
 func NewTable(w io.Writer, o TableOptions) *Table {
-	return &Table{w: w, options: o, counts: map[scan.Verdict]int{}, spent: map[netip.Addr]int{}}
+	return &Table{w: w, options: o, counts: map[scan.Verdict]int{}, spent: map[netip.Addr]*host{}}
 }
 
 const mostHosts = 1 << 16 // addresses whose connections are counted
@@ -50,13 +65,32 @@ func (t *Table) Write(_ context.Context, s *scan.Service) error {
 	t.counts[s.Verdict]++
 	t.total++
 	t.sent, t.received = t.sent+s.Sent, t.received+s.Received
-	if len(t.spent) < mostHosts && s.Connections > 0 {
-		t.spent[s.Endpoint.Addr.Addr()] += s.Connections
-	}
+	t.count(s)
 	if len(t.held) >= tableBatch {
 		return t.flush()
 	}
 	return nil
+}
+
+func (t *Table) count(s *scan.Service) {
+	addr := s.Endpoint.Addr.Addr()
+	h := t.spent[addr]
+	if h == nil {
+		if s.Connections == 0 || len(t.spent) >= mostHosts {
+			return
+		}
+		h = &host{}
+		t.spent[addr] = h
+	}
+	h.connections += s.Connections
+	h.asked++
+	switch s.Verdict {
+	case scan.Unexpected, scan.Unknown, scan.Silent:
+		h.odd++
+		h.open++
+	case scan.AsExpected:
+		h.open++
+	}
 }
 
 // Close writes what is held and a line of counts.
@@ -74,13 +108,28 @@ func (t *Table) Close() error {
 		}
 	}
 	connections, most := 0, 0
-	for _, n := range t.spent {
-		connections, most = connections+n, max(most, n)
+	var everything []netip.Addr
+	for addr, h := range t.spent {
+		connections, most = connections+h.connections, max(most, h.connections)
+		if h.answersEverything() {
+			everything = append(everything, addr)
+		}
 	}
 	_, err := fmt.Fprintf(t.w, "%d %s: %s\n", t.total, plural(t.total, "endpoint"), strings.Join(counts, ", "))
 	if err == nil && connections > 0 {
 		_, err = fmt.Fprintf(t.w, "%d %s to %d %s (at most %d to one), %d bytes sent, %d received\n",
 			connections, plural(connections, "connection"), len(t.spent), plural(len(t.spent), "address"), most, t.sent, t.received)
+	}
+	slices.SortFunc(everything, netip.Addr.Compare)
+	const shown = 10 // addresses
+	for _, addr := range everything[:min(len(everything), shown)] {
+		if err == nil {
+			h := t.spent[addr]
+			_, err = fmt.Fprintf(t.w, "%s accepts connections on all %d ports, %d of them not what the port promises: a honeypot or a middlebox may answer for them all\n", addr, h.asked, h.odd)
+		}
+	}
+	if n := len(everything) - shown; n > 0 && err == nil {
+		_, err = fmt.Fprintf(t.w, "and %d more addresses like that\n", n)
 	}
 	return err
 }
@@ -211,6 +260,9 @@ func remarks(s *scan.Service) string {
 	}
 	if s.Protocol != "" && !s.Confirmed && !s.Declined {
 		add("not confirmed")
+	}
+	if s.Doubt != "" {
+		add("may be made up: %s", Printable(s.Doubt, 120))
 	}
 	for _, field := range []string{"distribution", "os", "device", "component"} {
 		if v := s.Claim(field); v != "" {

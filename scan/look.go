@@ -614,7 +614,15 @@ func (w *walk) conclude() {
 		}
 	}
 	s.Claims = w.signatures.Match(s.Evidence())
-	if s.Protocol == "" {
+	if !s.Confirmed {
+		if s.Doubt = w.doubt(s.Seen); s.Doubt != "" {
+			s.Protocol = "" // it was only recognised, and so could others have been
+			for i := range s.Claims {
+				s.Claims[i].Certainty = min(s.Claims[i].Certainty, doubtful)
+			}
+		}
+	}
+	if s.Protocol == "" && s.Doubt == "" {
 		if named, ok := fingerprint.Best(s.Claims, "protocol"); ok {
 			s.Protocol = named.Value
 		}

@@ -37,6 +37,7 @@ type Service struct {
 	Declined  bool          // it spoke the protocol only to turn us away
 	Security  wire.Security // how the protocol is spoken there; "" where nothing was heard
 	Claims    []fingerprint.Claim
+	Doubt     string                // why what it says may be made up, as honeypots do; "" for nothing
 	Seen      []*probes.Observation // one a connection that stood, in their order
 	Failure   *wire.Failure         // what prevented a better answer; nil for nothing
 	Steps     []Step                // why each step was taken
