@@ -30,16 +30,16 @@ func (chargen) Recognize(greeting []byte) Likeness {
 }
 
 func (chargen) Converse(c *wire.Conversation, o *Observation) error {
-	var heard []byte
+	var heard, before []byte
 	for range 3 {
 		line, err := c.ReadLine()
 		if err != nil {
 			return err
 		}
-		if !chargenLine(line) || len(heard) > 0 && line[0] != heard[len(heard)-len(line)+1] {
+		if !chargenLine(line) || before != nil && line[0] != before[1] {
 			return c.Malformed("a line begins one character further round the ring", line)
 		}
-		heard = append(heard, line...)
+		heard, before = append(heard, line...), line
 	}
 	o.Note("chargen.greeting", heard)
 	o.Confirmed = true

@@ -103,7 +103,10 @@ func TestRefusedHandshakesAreTold(t *testing.T) {
 			i := slices.IndexFunc(wiretest.Servers(), func(s wiretest.Server) bool { return s.Name == test.server })
 			e := wiretest.Start(t, wiretest.Servers()[i].Serve)
 			options := impatient
-			options.Timeout, options.Caller.Limits.Whole = 5*time.Second, 5*time.Second
+			options.Timeout, options.Caller.Limits.Whole = 20*time.Second, 20*time.Second
+			if test.verdict != Silent {
+				options.Caller.Limits.Reply, options.Caller.Limits.TLS = time.Second, 5*time.Second // a busy machine's
+			}
 			found := New(options).Look(t.Context(), Target{Host: "127.0.0.1", Addr: e.Addr.Addr(), Port: test.port}, e)
 			var kind wire.Kind
 			if found.Failure != nil {
@@ -145,7 +148,7 @@ func TestPanicIsContained(t *testing.T) {
 	for name, p := range map[string]clumsy{"recognising": {inRecognize: true}, "conversing": {inConverse: true}} {
 		t.Run(name, func(t *testing.T) {
 			e := wiretest.Start(t, answer("220 mx.example.org ESMTP Postfix\r\n", map[string]string{"": "250 mx\r\n", "QUIT": "221 Bye\r\n"}))
-			s := New(impatient)
+			s := New(Options{})
 			s.probes = append([]probes.Probe{p}, s.probes...)
 			s.byName["clumsy"] = p
 			var written []*Service

@@ -118,7 +118,7 @@ func (t *Transcript) WriteTo(w io.Writer) (int64, error) {
 			case '!':
 				b.WriteString("! " + e.TLS.VersionName() + " " + e.TLS.CipherName())
 				if e.TLS.ALPN != "" {
-					b.WriteString(" alpn=" + strings.Trim(strconv.QuoteToASCII(e.TLS.ALPN), `"`))
+					b.WriteString(" alpn=" + strings.ReplaceAll(Escape([]byte(e.TLS.ALPN)), " ", `\x20`))
 				}
 				if e.Cert != "" {
 					b.WriteString(" cert=" + e.Cert)
