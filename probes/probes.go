@@ -92,13 +92,14 @@ type Observation struct {
 	Declined  bool                   // spoke the protocol only to turn us away: 421, 554, -ERR, * BYE
 	Failure   *wire.Failure          // how it ended early, nil where we left
 	TLS       *wire.TLSState         // nil in the clear
-	Exchange  wire.Exchange          // the record
 
 	// Then names a probe that the answers suggest for a fresh connection to the same
 	// endpoint, "" for none: a web server that refuses as a proxy would, and closes. The
 	// observation of that connection has this one in After, so that both are judged together.
 	Then  string
 	After *Observation
+
+	Recorded *wire.Exchange // the record of an observation that was not made here; nil for the conversation's own
 
 	heard *wire.Conversation
 	web   webAnswers // what the probes of HTTP heard, to judge by
@@ -110,6 +111,17 @@ func (o *Observation) Speaks() string {
 		return o.Protocol
 	}
 	return o.Probe
+}
+
+// Exchange is the record of the conversation. It is made when it is asked for.
+func (o *Observation) Exchange() wire.Exchange {
+	if o.Recorded != nil {
+		return *o.Recorded
+	}
+	if o.heard == nil {
+		return wire.FailedExchange(o.Failure)
+	}
+	return o.heard.Exchange()
 }
 
 // Observe begins an observation of a conversation.

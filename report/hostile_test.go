@@ -47,7 +47,7 @@ func hostileService(t testing.TB, text string) *scan.Service {
 	state := &wire.TLSState{Version: tls.VersionTLS13, Cipher: tls.TLS_AES_128_GCM_SHA256, ALPN: text, ServerName: text, Chain: chain}
 	o := &probes.Observation{
 		Probe: "smtp", TLS: state, Failure: failure,
-		Exchange: wire.Exchange{Events: []wire.Event{{Mark: '<', Data: []byte(text)}, {Mark: '!', TLS: state}, {Mark: '>', Data: []byte(text)}}, End: "read protocol"},
+		Recorded: &wire.Exchange{Events: []wire.Event{{Mark: '<', Data: []byte(text)}, {Mark: '!', TLS: state}, {Mark: '>', Data: []byte(text)}}, End: "read protocol"},
 	}
 	o.Note("smtp.greeting", []byte("220 "+text+" ESMTP Postfix"))
 	o.Note("http.header."+"x-\u202e", []byte(text))

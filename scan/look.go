@@ -29,10 +29,8 @@ const (
 // probe, the walk goes on without that one.
 func (s *Scanner) Look(ctx context.Context, t Target, e wire.Endpoint) *Service {
 	started := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, s.options.Timeout)
-	defer cancel()
 	w := &walk{
-		Scanner: s, ctx: ctx, caller: s.options.Caller, endpoint: e,
+		Scanner: s, ctx: wire.Until(ctx, started.Add(s.options.Timeout)), caller: s.options.Caller, endpoint: e,
 		service: &Service{Target: t, Endpoint: e, Expected: expectations(t), Started: started},
 	}
 	w.contained(w.begin)
@@ -161,7 +159,7 @@ func (w *walk) connect(security wire.Security, why string) *call {
 	number := w.service.Connections
 	if conversation == nil {
 		failure := wire.FailureOf(wire.OpDial, err)
-		w.service.Seen = append(w.service.Seen, &probes.Observation{Security: security, Failure: failure, Exchange: wire.FailedExchange(failure)})
+		w.service.Seen = append(w.service.Seen, &probes.Observation{Security: security, Failure: failure})
 		w.service.Failure = failure
 		w.step(&call{number: number}, "connect: "+string(failure.Kind), why)
 		return nil
@@ -171,7 +169,9 @@ func (w *walk) connect(security wire.Security, why string) *call {
 	if c.TLS() != nil {
 		probes.NoteTLS(c.seen, c.TLS())
 	}
-	w.step(c, "connected, "+string(security), why)
+	if w.options.Explain {
+		w.step(c, "connected, "+string(security), why)
+	}
 	return c
 }
 
@@ -179,7 +179,9 @@ func (w *walk) connect(security wire.Security, why string) *call {
 func (w *walk) hear(c *call, security wire.Security) {
 	words, err := c.Listen(w.patience(c, security))
 	if len(words) > 0 {
-		w.step(c, fmt.Sprintf("heard %d bytes unasked", len(words)), "listening comes first")
+		if w.options.Explain {
+			w.step(c, fmt.Sprintf("heard %d bytes unasked", len(words)), "listening comes first")
+		}
 		w.greeted(c, words, security)
 		return
 	}
@@ -240,7 +242,11 @@ func (w *walk) greeted(c *call, words []byte, security wire.Security) {
 			}
 			c.Listen(w.options.Patience)
 		}
-		w.letSpeak(c, next.probe, fmt.Sprintf("the greeting looks like %s (%d of 100)", name, next.like))
+		why := ""
+		if w.options.Explain {
+			why = fmt.Sprintf("the greeting looks like %s (%d of 100)", name, next.like)
+		}
+		w.letSpeak(c, next.probe, why)
 		c = nil
 		if w.settled {
 			if !w.service.Confirmed && w.service.Declined && i+1 < len(ranked) && ranked[i+1].like == next.like {
@@ -480,7 +486,9 @@ func (w *walk) hangUpLate() {
 func (w *walk) letSpeak(c *call, p probes.Probe, why string) {
 	name := p.Info().Name
 	w.tried = append(w.tried, name)
-	w.step(c, name+" converses", why)
+	if w.options.Explain {
+		w.step(c, name+" converses", why)
+	}
 	c.seen.Probe = name
 	err := converse(c, p)
 	w.hangUp(c, err)
@@ -594,14 +602,17 @@ func (w *walk) hangUp(c *call, err error) {
 	c.Close()
 	o.TLS = c.TLS()
 	o.Security = c.Security()
-	o.Exchange = c.Exchange()
 	received, sent := c.Traffic()
 	w.service.Received += received
 	w.service.Sent += sent
 	w.service.Seen = append(w.service.Seen, o)
 }
 
+// step notes why something was done, for those who want to know.
 func (w *walk) step(c *call, what, why string) {
+	if !w.options.Explain {
+		return
+	}
 	w.service.Steps = append(w.service.Steps, Step{c.number, what, why})
 }
 

@@ -32,6 +32,7 @@ func listen(t *testing.T, serve func(net.Conn)) Target {
 
 func look(t *testing.T, o Options, target Target) *Service {
 	t.Helper()
+	o.Explain = true
 	return New(o).Look(t.Context(), target, wire.Endpoint{Addr: netip.AddrPortFrom(target.Addr, target.Port)})
 }
 

@@ -141,6 +141,7 @@ func Replay(ctx context.Context, o Options, t *wire.Transcript, target Target) *
 	if !target.Addr.IsValid() {
 		e.Name = target.Host
 	}
+	o.Explain = true
 	o.Caller.Transport = &wire.Replay{Transcript: t}
 	return New(o).Look(ctx, target, e)
 }

@@ -38,6 +38,7 @@ type Options struct {
 	Drain       <-chan struct{}  // closed: begin nothing new; nil for never
 	Timeout     time.Duration    // for one endpoint, all connections; 0 is 20 s
 	Patience    time.Duration    // how long a port that greets by custom may stay silent; 0 is 6.5 s
+	Explain     bool             // note the steps of each walk: Service.Steps
 	Only        []string         // probes that may speak; empty for all
 	Progress    func(Progress)   // called now and then from one goroutine; may be nil
 }

@@ -40,7 +40,7 @@ type Service struct {
 	Doubt     string                // why what it says may be made up, as honeypots do; "" for nothing
 	Seen      []*probes.Observation // one a connection that stood, in their order
 	Failure   *wire.Failure         // what prevented a better answer; nil for nothing
-	Steps     []Step                // why each step was taken
+	Steps     []Step                // why each step was taken; nil without Options.Explain
 	Siblings  int                   // endpoints of the same target, this one included; 0 outside a run
 
 	Connections int // attempts that were made
@@ -90,7 +90,7 @@ func (s *Service) TLS() *wire.TLSState {
 func (s *Service) Transcript() *wire.Transcript {
 	t := &wire.Transcript{Notes: []string{"herald scan " + s.Target.String()}}
 	for _, o := range s.Seen {
-		t.Exchanges = append(t.Exchanges, o.Exchange)
+		t.Exchanges = append(t.Exchanges, o.Exchange())
 	}
 	if s.Protocol != "" {
 		word := "recognised"

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"time"
 )
 
@@ -31,6 +32,7 @@ type Conversation struct {
 	began    time.Time // dialling began
 	stood    time.Time // the connection stood
 	whole    time.Time // when the conversation must be over
+	armed    time.Time // the deadline that stands at conn; zero for none
 	tls      *TLSState
 
 	heard  []byte // everything received, TLS removed
@@ -43,6 +45,7 @@ type Conversation struct {
 	firstByte time.Duration // from stood to the first byte; 0 while there is none
 	failure   *Failure
 	closed    bool
+	saidFew   [96]byte // what we say to most servers fits
 }
 
 const firstBuffer = 2 << 10 // holds nearly every mail, FTP and news dialogue whole
@@ -53,6 +56,10 @@ func newConversation(ctx context.Context, conn net.Conn, e Endpoint, l Limits, m
 		began: began, stood: time.Now(), whole: began.Add(l.Whole),
 		heard: make([]byte, 0, firstBuffer),
 	}
+	if end, ok := ctx.Deadline(); ok && end.Before(c.whole) {
+		c.whole = end
+	}
+	c.said = c.saidFew[:0]
 	// When ctx ends, a read or write under way must end too.
 	c.stop = context.AfterFunc(ctx, func() { conn.SetDeadline(longAgo) })
 	return c
@@ -86,6 +93,9 @@ func (c *Conversation) Failure() *Failure { return c.failure }
 
 // Local is our side's address, the zero value where the transport has none.
 func (c *Conversation) Local() netip.AddrPort {
+	if c.closed {
+		return netip.AddrPort{}
+	}
 	if a, ok := c.bottom.LocalAddr().(*net.TCPAddr); ok {
 		p := a.AddrPort()
 		return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
@@ -250,14 +260,25 @@ func (c *Conversation) send(line, end string) error {
 	from := len(c.said)
 	c.said = append(append(c.said, line...), end...)
 	message := c.said[from:]
-	c.record.note(eventSaid, len(message), time.Since(c.began))
-	if err := c.arm(c.earlier(time.Now().Add(c.limits.Reply))); err != nil {
-		return c.fail(failureOf(OpWrite, err))
+	now := time.Now()
+	c.record.note(eventSaid, len(message), now.Sub(c.began))
+	deadline := c.earlier(now.Add(c.limits.Reply))
+	if c.session != nil {
+		c.armed = time.Time{} // to the point: crypto/tls takes a write that ran out for the end
 	}
-	if _, err := c.conn.Write(message); err != nil {
-		return c.fail(c.because(OpWrite, err))
+	for {
+		if err := c.arm(deadline, now); err != nil {
+			return c.fail(failureOf(OpWrite, err))
+		}
+		n, err := c.conn.Write(message)
+		if err == nil {
+			return nil
+		}
+		if message = message[n:]; !c.armedEarly(deadline, err) {
+			return c.fail(c.because(OpWrite, err))
+		}
+		now = c.armed
 	}
-	return nil
 }
 
 // Malformed ends the conversation because a reply does not fit the protocol's grammar.
@@ -278,12 +299,26 @@ func (c *Conversation) Close() error {
 	}
 	c.closed = true
 	c.stop()
+	c.freePort()
 	if c.failure == nil {
 		c.record.end = time.Since(c.began)
 		c.failure = &Failure{Op: OpRead, Kind: Canceled, Err: errors.New("the conversation was closed")}
 		c.record.left = true
 	}
 	return c.bottom.Close()
+}
+
+// freePort has the close to come leave nothing behind, where all that was to be said was said
+// and answered: it sends RST, and the port does not wait for a minute (TIME_WAIT; 40,000
+// visits to one endpoint would otherwise run out of ports). Words that were not answered yet
+// might be lost by that, so that such a conversation ends with FIN; and where the server has
+// closed first, the waiting is its own.
+func (c *Conversation) freePort() {
+	l, ok := c.bottom.(interface{ SetLinger(seconds int) error })
+	if !ok || !c.record.answered() || c.failure != nil && c.failure.Kind == Closed {
+		return
+	}
+	l.SetLinger(0) // without it the port waits: nothing worse
 }
 
 // errSilence is a wait that ended with nothing new.
@@ -304,19 +339,17 @@ func (c *Conversation) fill(until time.Time) error {
 		c.heard = grown
 	}
 	deadline := c.earlier(until)
-	if err := c.arm(deadline); err != nil {
-		return c.fail(failureOf(OpRead, err))
-	}
-	n, err := c.conn.Read(c.heard[len(c.heard):cap(c.heard)])
+	n, err := c.readBefore(deadline)
 	if n > 0 {
 		c.heard = c.heard[:len(c.heard)+n]
 		if c.thenReply != 0 {
 			c.limits.Reply, c.thenReply = c.thenReply, 0
 		}
+		now := time.Now()
 		if c.firstByte == 0 {
-			c.firstByte = max(time.Since(c.stood), 1)
+			c.firstByte = max(now.Sub(c.stood), 1)
 		}
-		c.record.note(eventHeard, n, time.Since(c.began))
+		c.record.note(eventHeard, n, now.Sub(c.began))
 		return nil // an error that came with bytes comes again
 	}
 	if err == nil {
@@ -327,6 +360,21 @@ func (c *Conversation) fill(until time.Time) error {
 		return errSilence
 	}
 	return c.fail(f)
+}
+
+// readBefore reads once, into the room behind what was heard.
+func (c *Conversation) readBefore(deadline time.Time) (int, error) {
+	now := time.Now()
+	for {
+		if err := c.arm(deadline, now); err != nil {
+			return 0, err
+		}
+		n, err := c.conn.Read(c.heard[len(c.heard):cap(c.heard)])
+		if n > 0 || err == nil || !c.armedEarly(deadline, err) {
+			return n, err
+		}
+		now = c.armed
+	}
 }
 
 // hear adds bytes that came beside the usual way.
@@ -351,6 +399,9 @@ func (c *Conversation) because(op Op, err error) *Failure {
 	if cause := c.ctx.Err(); cause != nil {
 		return failureOf(op, cause)
 	}
+	if end, ok := c.ctx.Deadline(); ok && !time.Now().Before(end) {
+		return failureOf(op, context.DeadlineExceeded)
+	}
 	if !time.Now().Before(c.whole) {
 		return limitReached(op, "the whole conversation's time", c.limits.Whole)
 	}
@@ -372,12 +423,31 @@ func (c *Conversation) fail(f *Failure) *Failure {
 	return c.failure
 }
 
-// arm sets the deadline of the next read or write.
-func (c *Conversation) arm(deadline time.Time) error {
-	if err := c.conn.SetDeadline(deadline); err != nil {
-		return err
+// arm has the next read or write end at the deadline or before. One that stands and comes
+// earlier is left standing, since to set it costs as much as a small read and it hardly ever
+// runs out: who runs into it asks armedEarly. The first one is set as late as it can be for
+// the next reply to find it early enough.
+func (c *Conversation) arm(deadline, now time.Time) error {
+	if c.armed.IsZero() || deadline.Before(c.armed) || !now.Before(c.armed) {
+		if soon := now.Add(c.limits.Reply); soon.Before(deadline) {
+			deadline = soon
+		}
+		if err := c.setDeadline(deadline); err != nil {
+			return err
+		}
 	}
 	return c.ctx.Err() // asked after the deadline was set: its end may have been overwritten
+}
+
+// armedEarly says that err is only that the deadline which stands came before the one that
+// was meant.
+func (c *Conversation) armedEarly(deadline time.Time, err error) bool {
+	return c.armed.Before(deadline) && errors.Is(err, os.ErrDeadlineExceeded) && c.ctx.Err() == nil
+}
+
+func (c *Conversation) setDeadline(t time.Time) error {
+	c.armed = t
+	return c.conn.SetDeadline(t)
 }
 
 func (c *Conversation) earlier(t time.Time) time.Time {

@@ -31,3 +31,8 @@ func (r *record) note(kind eventKind, n int, at time.Duration) {
 	}
 	r.events = append(r.events, event{kind, int32(n), at})
 }
+
+// answered says whether the last word was the other side's.
+func (r *record) answered() bool {
+	return len(r.events) > 0 && r.events[len(r.events)-1].kind == eventHeard
+}

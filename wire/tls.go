@@ -130,7 +130,11 @@ func (c *Conversation) handshake() error {
 	tap := &clearTap{Conn: c.conn}
 	session := tls.Client(tap, c.offer.config(name))
 	deadline := c.earlier(began.Add(c.limits.TLS))
-	if err := c.arm(deadline); err != nil {
+	err := c.setDeadline(deadline) // to the point: a handshake does not survive an early one
+	if err == nil {
+		err = c.ctx.Err()
+	}
+	if err != nil {
 		return c.fail(failureOf(OpHandshake, err))
 	}
 	if err := session.HandshakeContext(context.Background()); err != nil {
@@ -144,6 +148,7 @@ func (c *Conversation) handshake() error {
 	}
 	c.session = session
 	c.conn = session
+	c.armed = time.Time{}
 	c.security = TLS
 	c.record.note(eventTLS, 0, time.Since(c.began))
 	return nil

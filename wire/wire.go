@@ -127,12 +127,10 @@ func (c Caller) Open(ctx context.Context, e Endpoint) (*Conversation, error) {
 		transport = Network{}
 	}
 	began := time.Now()
-	dialCtx, cancel := context.WithTimeout(ctx, limits.Dial)
-	conn, err := transport.Dial(dialCtx, e)
-	cancel()
+	conn, err := dial(ctx, transport, e, began.Add(limits.Dial))
 	if err != nil {
 		f := failureOf(OpDial, err)
-		if ctx.Err() == nil && f.Kind == Canceled {
+		if f.Kind == Canceled && ctx.Err() == nil {
 			f.Kind = Timeout // our own limit ran out, not the caller's context
 		}
 		return nil, f
@@ -144,4 +142,13 @@ func (c Caller) Open(ctx context.Context, e Endpoint) (*Conversation, error) {
 		}
 	}
 	return v, nil
+}
+
+func dial(ctx context.Context, t Transport, e Endpoint, end time.Time) (net.Conn, error) {
+	if n, ok := t.(Network); ok {
+		return n.Dial(Until(ctx, end), e)
+	}
+	ctx, cancel := withTimer(ctx, end)
+	defer cancel()
+	return t.Dial(ctx, e)
 }

@@ -68,7 +68,7 @@ func runDemo(c *cobra.Command, f scanFlags) error {
 		words = append(words, p.String())
 	}
 	targets := scan.Plan{}.Targets(scan.ReadSpecs("demo", strings.NewReader(strings.Join(words, "\n"))))
-	if err := scan.New(scan.Options{Workers: 32, PerHost: 32}).Run(c.Context(), targets, sink); err != nil {
+	if err := scan.New(scan.Options{Workers: 32, PerHost: 32, Explain: f.why}).Run(c.Context(), targets, sink); err != nil {
 		return err
 	}
 	if err := sink.Close(); err != nil {

@@ -337,7 +337,7 @@ func (f scanFlags) options() (scan.Options, error) {
 			TLS:     wire.TLSOffer{PostQuantum: f.postQuantum},
 		},
 		Workers: f.workers, PerHost: f.perHost, PerMail: f.perMail, PerNet: f.perNet, Rate: f.rate,
-		Timeout: f.timeout, Only: f.only, MostResults: f.maxResults,
+		Timeout: f.timeout, Only: f.only, MostResults: f.maxResults, Explain: f.why,
 	}, nil
 }
 
