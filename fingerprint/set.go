@@ -415,32 +415,52 @@ func (s *Set) Match(all []Evidence) []Claim {
 // Merge sorts and deduplicates claims as Match does. A CPE name without a version goes where there
 // is one of the same product with a version: it says less, not otherwise.
 func Merge(claims []Claim) []Claim {
-	rank := map[string]int{}
-	for i, f := range Fields {
-		rank[f] = i
-	}
 	slices.SortStableFunc(claims, func(a, b Claim) int {
 		if a.Field != b.Field {
-			return rank[a.Field] - rank[b.Field]
+			return slices.Index(Fields, a.Field) - slices.Index(Fields, b.Field)
 		}
 		return b.Certainty - a.Certainty
 	})
-	type about struct{ field, value, product string }
-	seen := map[about]bool{}
-	versioned := map[string]bool{}
-	for _, c := range claims {
-		if product, any := strings.CutSuffix(c.Value, anyVersion); c.Field == "cpe" && !any {
-			versioned[unversioned(product)] = true
+	kept := claims[:0]
+	first := 0 // of the field, in kept
+	for i, c := range claims {
+		if len(kept) > 0 && kept[len(kept)-1].Field != c.Field {
+			first = len(kept)
+		}
+		if !slices.ContainsFunc(kept[first:], c.says) && !(c.Field == "cpe" && versionFollows(c, claims[i+1:], kept)) {
+			kept = append(kept, c)
 		}
 	}
-	return slices.DeleteFunc(claims, func(c Claim) bool {
-		k := about{c.Field, c.Value, c.Product}
-		if c.Field == "product" || c.Field == "host" || strings.HasPrefix(c.Field, "os") || strings.HasPrefix(c.Field, "distribution") {
-			k.product = "" // says the same whatever else it is said of
+	clear(claims[len(kept):])
+	return kept
+}
+
+// says whether another claim of the same field says the same.
+func (c Claim) says(other Claim) bool {
+	if c.Value != other.Value || c.Field != other.Field {
+		return false
+	}
+	if c.Field == "product" || c.Field == "host" || strings.HasPrefix(c.Field, "os") || strings.HasPrefix(c.Field, "distribution") {
+		return true // says the same whatever else it is said of
+	}
+	return c.Product == other.Product
+}
+
+// versionFollows says whether a CPE name without a version has one with a version beside it.
+func versionFollows(c Claim, lists ...[]Claim) bool {
+	product, any := strings.CutSuffix(c.Value, anyVersion)
+	if !any {
+		return false
+	}
+	for _, list := range lists {
+		for _, other := range list {
+			if other.Field != "cpe" {
+				continue
+			}
+			if named, any := strings.CutSuffix(other.Value, anyVersion); !any && unversioned(named) == product {
+				return true
+			}
 		}
-		again := seen[k]
-		seen[k] = true
-		product, any := strings.CutSuffix(c.Value, anyVersion)
-		return again || c.Field == "cpe" && any && versioned[product]
-	})
+	}
+	return false
 }

@@ -227,7 +227,7 @@ func (d mailDialogue) helpAndQuit() error {
 	if err := d.c.Say([]byte("HELP\r\nQUIT\r\n")); err != nil {
 		return err
 	}
-	both, err := d.c.ReadRest(most)
+	both, err := d.c.ReadRestUntil(most, saysGoodbye)
 	if err != nil {
 		return err
 	}
@@ -242,6 +242,19 @@ func (d mailDialogue) helpAndQuit() error {
 		}
 	}
 	return nil
+}
+
+// saysGoodbye says whether two replies are there, whole: nothing follows the second.
+func saysGoodbye(text []byte) bool {
+	for range 2 {
+		var r reply
+		r, text = cutReply(text)
+		last := r.Text[bytes.LastIndexByte(bytes.TrimSuffix(r.Text, []byte("\n")), '\n')+1:]
+		if code, more := replyLine(last); code == 0 || code != r.Code || more || !bytes.HasSuffix(last, []byte("\n")) {
+			return false
+		}
+	}
+	return true
 }
 
 // ask says a command and notes its reply.
@@ -304,7 +317,19 @@ func helloName(c *wire.Conversation) string {
 
 // offers says whether a reply to EHLO or LHLO lists a keyword (RFC 5321, 4.1.1.1).
 func offers(hello reply, keyword string) bool {
-	return hello.positive() && hasWordFirst(SMTPExtensions(hello.Text), keyword)
+	if !hello.positive() {
+		return false
+	}
+	_, rest, _ := bytes.Cut(hello.Text, []byte("\n")) // the first line is a greeting
+	for line := range bytes.Lines(rest) {
+		if code, _ := replyLine(line); code == hello.Code {
+			line = line[min(4, len(line)):]
+		}
+		if word := firstWord(line); len(word) == len(keyword) && equalFold(word, keyword) {
+			return true
+		}
+	}
+	return false
 }
 
 // leave says QUIT and notes the answer. A server that just closes is no failure.

@@ -222,6 +222,12 @@ func (w *walk) greeted(c *call, words []byte, security wire.Security) {
 	if w.service.Greeting == 0 {
 		w.service.Greeting = c.FirstByte()
 	}
+	if p := w.promisedIn(words); p != nil {
+		w.letSpeak(c, p, "the greeting looks like "+p.Info().Name+", which is promised here")
+		if c = nil; w.settled {
+			return
+		}
+	}
 	const mostTries = 3
 	ranked := w.recognise(words, "", w.service.Expected)
 	for i, next := range ranked {

@@ -49,6 +49,18 @@ func (s *Scanner) recognise(words []byte, asked string, promised []Expected) []c
 	return ranked
 }
 
+// promisedIn is the promised probe that takes the words for its protocol's with a word or form
+// of its own; nil for none. It need not be compared with the others: the conversation will
+// tell, and if it does not, they are asked.
+func (w *walk) promisedIn(words []byte) probes.Probe {
+	for _, e := range w.service.Expected {
+		if p := w.byName[e.Protocol]; p != nil && p.Recognize(words) >= probes.Likely {
+			return p
+		}
+	}
+	return nil
+}
+
 // known says whether a signature takes the words for a greeting of the probe's protocol.
 func (s *Scanner) known(p probes.Probe, words []byte) bool {
 	greeting := fingerprint.Evidence{Key: p.Info().Name + ".greeting", Text: trimLineEnd(words)}

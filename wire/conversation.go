@@ -202,8 +202,13 @@ func (c *Conversation) Peek(n int) ([]byte, error) {
 // Limits.Settle, or has sent most bytes. To say nothing at all within Limits.Reply is a
 // failure of kind timeout; the other ends are none.
 func (c *Conversation) ReadRest(most int) ([]byte, error) {
+	return c.ReadRestUntil(most, func([]byte) bool { return false })
+}
+
+// ReadRestUntil is ReadRest that does not wait any longer once what came is whole.
+func (c *Conversation) ReadRestUntil(most int, whole func([]byte) bool) ([]byte, error) {
 	until := time.Now().Add(c.limits.Reply)
-	for len(c.Pending()) < most {
+	for len(c.Pending()) < most && !whole(c.Pending()) {
 		err := c.fill(until)
 		if err == nil {
 			until = time.Now().Add(c.limits.Settle)
