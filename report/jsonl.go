@@ -2,7 +2,6 @@ package report
 
 import (
 	"context"
-	"encoding/json"
 	"io"
 
 	"herald/scan"
@@ -25,11 +24,13 @@ func NewJSONLines(w io.Writer, length int64) *JSONLines {
 const jsonBatch = 64 << 10 // bytes
 
 func (j *JSONLines) Write(_ context.Context, s *scan.Service) error {
-	line, err := json.Marshal(RecordOf(s))
-	if err != nil {
+	whole := len(j.pending)
+	var err error
+	if j.pending, err = appendRecord(j.pending, s); err != nil {
+		j.pending = j.pending[:whole]
 		return err
 	}
-	j.pending = append(appendSafe(j.pending, line), '\n')
+	j.pending = append(j.pending, '\n')
 	if len(j.pending) >= jsonBatch {
 		return j.Flush()
 	}

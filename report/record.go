@@ -9,7 +9,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"time"
-	"unicode/utf8"
 
 	"herald/fingerprint"
 	"herald/probes"
@@ -168,7 +167,7 @@ func wordsOf(e fingerprint.Evidence) WordsJSON {
 // readable is the text with what is no UTF-8, and NUL, replaced by U+FFFD. JSON escapes
 // the other control characters by itself.
 func readable(b []byte) string {
-	if utf8.Valid(b) && bytes.IndexByte(b, 0) < 0 {
+	if isReadable(b) {
 		return string(b)
 	}
 	return string(bytes.ReplaceAll(bytes.ToValidUTF8(b, []byte("\uFFFD")), []byte{0}, []byte("\uFFFD")))
