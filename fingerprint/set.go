@@ -405,7 +405,7 @@ func shorten(v string) string {
 // once, by the surest; different values of a field all stay, the surest first; fields come in
 // the order of Fields.
 func (s *Set) Match(all []Evidence) []Claim {
-	var claims []Claim
+	claims := make([]Claim, 0, 8) // product, vendor, version, CPE, host, …
 	for _, ev := range all {
 		claims = s.Append(claims, ev)
 	}
@@ -457,7 +457,8 @@ func versionFollows(c Claim, lists ...[]Claim) bool {
 			if other.Field != "cpe" {
 				continue
 			}
-			if named, any := strings.CutSuffix(other.Value, anyVersion); !any && unversioned(named) == product {
+			rest, same := strings.CutPrefix(other.Value, product)
+			if same && strings.HasPrefix(rest, ":") && rest != anyVersion {
 				return true
 			}
 		}

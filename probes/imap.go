@@ -170,6 +170,7 @@ func (t *imapTalk) say(commands ...string) error {
 // hear reads responses until the one with the tag, notes all of them under the key, and
 // returns them with the final status. What came before a failure is noted too.
 func (t *imapTalk) hear(key, tag string) (all []byte, status string, err error) {
+	from := t.c.Consumed()
 	defer func() {
 		if key != "" {
 			t.o.Note(key, all)
@@ -177,7 +178,7 @@ func (t *imapTalk) hear(key, tag string) (all []byte, status string, err error) 
 	}()
 	for {
 		line, err := readWithLiterals(t.c)
-		all = append(all, line...)
+		all = consumedSince(t.c, from)
 		if err != nil {
 			return all, "", err
 		}

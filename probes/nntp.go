@@ -203,6 +203,7 @@ var nntpConfirms = map[string][]int{
 // hear reads and notes a reply: a line, and for some codes a block of lines (RFC 3977,
 // 3.2 and appendix C).
 func (t *nntpTalk) hear(key string) (reply, error) {
+	from := t.c.Consumed()
 	line, err := t.c.ReadLine()
 	if err != nil {
 		return reply{}, err
@@ -215,8 +216,8 @@ func (t *nntpTalk) hear(key string) (reply, error) {
 	}
 	switch {
 	case code == 100 && key == "nntp.help", code == 101 && key == "nntp.capabilities", code == 215 && key == "nntp.overview":
-		block, err := readDotLines(t.c)
-		r.Text = append(r.Text, block...)
+		_, err := readDotLines(t.c)
+		r.Text = consumedSince(t.c, from)
 		if err != nil {
 			t.o.Note(key, r.Text)
 			return r, err

@@ -105,6 +105,7 @@ func (pop3) Converse(c *wire.Conversation, o *Observation) error {
 // pop3Capa reads and notes the answer to CAPA. A server that does not know the command
 // has none.
 func pop3Capa(c *wire.Conversation, o *Observation) ([]string, error) {
+	from := c.Consumed()
 	first, err := c.ReadLine()
 	if err != nil {
 		return nil, err
@@ -118,8 +119,8 @@ func pop3Capa(c *wire.Conversation, o *Observation) ([]string, error) {
 		o.Note("pop3.capa", first)
 		return nil, c.Malformed("a reply begins with +OK or -ERR", first)
 	}
-	list, err := readDotLines(c)
-	whole := append(first, list...)
+	_, err = readDotLines(c)
+	whole := consumedSince(c, from)
 	o.Note("pop3.capa", whole)
 	offered := POP3Capabilities(whole)
 	if what, ok := argument(offered, "IMPLEMENTATION"); ok {

@@ -136,6 +136,9 @@ func (o *Observation) Note(key string, text []byte) {
 	if len(text) == 0 {
 		return
 	}
+	if o.Evidence == nil {
+		o.Evidence = make([]fingerprint.Evidence, 0, 6) // most conversations note no more
+	}
 	o.Evidence = append(o.Evidence, fingerprint.Evidence{Key: key, Text: text, TLS: o.heard != nil && o.heard.TLS() != nil})
 }
 

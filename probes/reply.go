@@ -56,6 +56,11 @@ func replyLine(line []byte) (code int, more bool) {
 	return 0, false
 }
 
+// consumedSince is what was consumed behind the first from bytes: a part of the record.
+func consumedSince(c *wire.Conversation, from int) []byte {
+	return c.Heard()[from:c.Consumed():c.Consumed()]
+}
+
 // readReply reads one whole reply of FTP's kind. RFC 959, 4.2 lets lines of any form
 // stand between the first and the last, digits and all.
 func readReply(c *wire.Conversation) (reply, error) { return readReplyOf(c, false) }
@@ -66,6 +71,7 @@ func readReply(c *wire.Conversation) (reply, error) { return readReplyOf(c, fals
 func readStrictReply(c *wire.Conversation) (reply, error) { return readReplyOf(c, true) }
 
 func readReplyOf(c *wire.Conversation, strict bool) (reply, error) {
+	from := c.Consumed()
 	first, err := c.ReadLine()
 	if err != nil {
 		return reply{}, err
@@ -80,7 +86,7 @@ func readReplyOf(c *wire.Conversation, strict bool) (reply, error) {
 		if err != nil {
 			return r, err
 		}
-		r.Text = append(r.Text, line...) // the line's slice has no room: the first append copies
+		r.Text = consumedSince(c, from)
 		again, goesOn := replyLine(line)
 		switch {
 		case again == code:
@@ -123,15 +129,14 @@ func ask(c *wire.Conversation, command string) (reply, error) {
 // readDotLines reads a block of lines up to the line that is a single dot, which is
 // included (RFC 1939, 3; RFC 3977, 3.1.1). Dots that were doubled stay doubled.
 func readDotLines(c *wire.Conversation) ([]byte, error) {
-	var block []byte
+	from := c.Consumed()
 	for {
 		line, err := c.ReadLine()
 		if err != nil {
-			return block, err
+			return consumedSince(c, from), err
 		}
-		block = append(block, line...)
 		if string(bytes.TrimRight(line, "\r\n")) == "." {
-			return block, nil
+			return consumedSince(c, from), nil
 		}
 	}
 }

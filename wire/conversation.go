@@ -119,6 +119,9 @@ func (c *Conversation) Traffic() (received, sent int) { return len(c.heard), len
 // Pending is what was received and not yet consumed.
 func (c *Conversation) Pending() []byte { return c.heard[c.read:len(c.heard):len(c.heard)] }
 
+// Consumed is how many bytes of what was heard were consumed: Heard()[:Consumed()].
+func (c *Conversation) Consumed() int { return c.read }
+
 // Heard is everything that was received, consumed or not.
 func (c *Conversation) Heard() []byte { return c.heard[:len(c.heard):len(c.heard)] }
 
@@ -241,7 +244,9 @@ func (c *Conversation) Send(line string) error {
 			return c.fail(&Failure{Op: OpWrite, Kind: Internal, Err: errors.New("a line break inside a command")})
 		}
 	}
-	return c.send(line, "\r\n")
+	from := len(c.said)
+	c.said = append(append(c.said, line...), "\r\n"...)
+	return c.send(from)
 }
 
 // Ask says a line and reads a line.
@@ -253,18 +258,23 @@ func (c *Conversation) Ask(line string) ([]byte, error) {
 }
 
 // Say sends raw bytes as one message.
-func (c *Conversation) Say(message []byte) error { return c.send(string(message), "") }
+func (c *Conversation) Say(message []byte) error {
+	from := len(c.said)
+	c.said = append(c.said, message...)
+	return c.send(from)
+}
 
-func (c *Conversation) send(line, end string) error {
+// send sends what was said from there on.
+func (c *Conversation) send(from int) error {
+	message := c.said[from:]
 	if c.failure != nil {
+		c.said = c.said[:from]
 		return c.failure
 	}
 	if c.turns++; c.turns > c.limits.Turns {
+		c.said = c.said[:from]
 		return c.fail(limitReached(OpWrite, "messages sent", c.limits.Turns))
 	}
-	from := len(c.said)
-	c.said = append(append(c.said, line...), end...)
-	message := c.said[from:]
 	now := time.Now()
 	c.record.note(eventSaid, len(message), now.Sub(c.began))
 	deadline := c.earlier(now.Add(c.limits.Reply))
@@ -307,11 +317,13 @@ func (c *Conversation) Close() error {
 	c.freePort()
 	if c.failure == nil {
 		c.record.end = time.Since(c.began)
-		c.failure = &Failure{Op: OpRead, Kind: Canceled, Err: errors.New("the conversation was closed")}
+		c.failure = &Failure{Op: OpRead, Kind: Canceled, Err: errClosed}
 		c.record.left = true
 	}
 	return c.bottom.Close()
 }
+
+var errClosed = errors.New("the conversation was closed")
 
 // freePort has the close to come leave nothing behind, where all that was to be said was said
 // and answered: it sends RST, and the port does not wait for a minute (TIME_WAIT; 40,000
