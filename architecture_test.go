@@ -28,6 +28,7 @@ var mayImport = map[string][]string{
 	"audit":                {"report", "scan", "resolve", "probes", "fingerprint", "wire"},
 	"cmd/herald":           {"*"},
 	"integration":          {"*"},
+	"integration/bench":    {"*"},
 }
 
 // opensSockets may dial and listen.
