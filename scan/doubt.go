@@ -29,7 +29,7 @@ func (s *Scanner) doubt(seen []*probes.Observation) string {
 
 // firstWords are the first that were heard on a connection.
 func firstWords(o *probes.Observation) []byte {
-	for _, e := range o.Exchange.Events {
+	for _, e := range o.Exchange().Events {
 		if e.Mark == '<' {
 			return e.Data
 		}
