@@ -93,6 +93,8 @@ type Observation struct {
 	Failure   *wire.Failure          // how it ended early, nil where we left
 	TLS       *wire.TLSState         // nil in the clear
 
+	Connection int // which connection to the endpoint it was, from 1; 0 outside a scan
+
 	// Then names a probe that the answers suggest for a fresh connection to the same
 	// endpoint, "" for none: a web server that refuses as a proxy would, and closes. The
 	// observation of that connection has this one in After, so that both are judged together.

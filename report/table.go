@@ -151,20 +151,7 @@ func (t *Table) flush() error {
 	slices.SortStableFunc(t.held, func(a, b *scan.Service) int {
 		return cmp.Or(a.Endpoint.Addr.Addr().Compare(b.Endpoint.Addr.Addr()), cmp.Compare(a.Target.Port, b.Target.Port))
 	})
-	tw := table.NewWriter()
-	style := table.StyleDefault
-	style.Box = table.BoxStyle{PaddingRight: "  "}
-	style.Options = table.OptionsNoBordersAndSeparators
-	style.Format.Header = text.FormatUpper
-	if t.options.Colour {
-		style.Color.Header = text.Colors{text.Bold}
-	}
-	tw.SetStyle(style)
-	tw.SuppressTrailingSpaces()
-	if t.options.Width > 0 {
-		style.Size.WidthMax = t.options.Width
-		tw.SetStyle(style)
-	}
+	tw := newWriter(t.options)
 	tw.AppendHeader(table.Row{"endpoint", "service", "product", "verdict", "remarks"})
 	for _, s := range t.held {
 		tw.AppendRow(table.Row{where(s), what(s), t.paint(product(s), text.FgCyan), t.verdict(s), remarks(s)})
@@ -174,13 +161,32 @@ func (t *Table) flush() error {
 	}
 	if t.options.Why != nil {
 		for _, s := range t.held {
-			if err := Why(t.w, t.options.Why, s); err != nil {
+			if err := Why(t.w, WhyOptions{Signatures: t.options.Why, Colour: t.options.Colour, Width: t.options.Width}, s); err != nil {
 				return err
 			}
 		}
 	}
 	t.held = t.held[:0]
 	return nil
+}
+
+// newWriter makes the frameless table that all listings for people are.
+func newWriter(o TableOptions) table.Writer {
+	tw := table.NewWriter()
+	style := table.StyleDefault
+	style.Box = table.BoxStyle{PaddingRight: "  "}
+	style.Options = table.OptionsNoBordersAndSeparators
+	style.Format.Header = text.FormatUpper
+	if o.Colour {
+		style.Color.Header = text.Colors{text.Bold}
+	}
+	tw.SetStyle(style)
+	tw.SuppressTrailingSpaces()
+	if o.Width > 0 {
+		style.Size.WidthMax = o.Width
+		tw.SetStyle(style)
+	}
+	return tw
 }
 
 func (t *Table) paint(s string, colours ...text.Color) string {

@@ -4,126 +4,307 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
+	"github.com/jedib0t/go-pretty/v6/text"
+
 	"herald/fingerprint"
+	"herald/probes"
 	"herald/scan"
 )
 
-// Why writes why a service is what herald says: the steps of the walk, each claim with
-// its signature, the evidence with the matched bytes marked, and, where no product was
-// named, the signatures that came nearest and what was missing.
-func Why(w io.Writer, set *fingerprint.Set, s *scan.Service) error {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "\n%s\n", where(s))
-	for _, step := range s.Steps {
-		why := step.Why
-		if why != "" {
-			why = ": " + why
+// WhyOptions are by what, and how, reasons are written.
+type WhyOptions struct {
+	Signatures *fingerprint.Set
+	Colour     bool // use colours
+	Width      int  // columns, at most; 0 is 100
+}
+
+// Why writes why a service is what herald says: for each connection what was done and why,
+// what was sent and what came back; then what [WhyHeard] writes.
+func Why(w io.Writer, o WhyOptions, s *scan.Service) error {
+	e := newExplainer(o)
+	title := where(s)
+	for _, more := range []string{what(s), product(s)} {
+		if more != "" && more != "-" {
+			title += "  " + more
 		}
-		fmt.Fprintf(&b, "  connection %d  %s%s\n", step.Connection, Printable(step.What, 200), Printable(why, 200))
 	}
-	for _, e := range s.Evidence() {
-		whyEvidence(&b, set, e)
-	}
-	if rivals := rivalProducts(s.Claims); len(rivals) > 1 {
-		fmt.Fprintf(&b, "  evidence disagrees: %s; the surest is told\n", strings.Join(rivals, ", "))
-	}
+	e.b.WriteByte('\n')
+	e.line(0, e.paint(title, text.Bold))
+	e.connections(s)
+	e.heard(s.Claims, s.Evidence())
 	if stub := s.Stub(); stub != "" {
-		fmt.Fprintf(&b, "  a signature to be completed:\n%s", indent(stub, "    "))
+		e.head("a signature to be completed")
+		e.b.WriteString(indent(stub, "    "))
 	}
-	_, err := b.WriteTo(w)
+	_, err := e.b.WriteTo(w)
 	return err
 }
 
-// WhyEvidence writes what the signatures say of one piece of evidence.
-func WhyEvidence(w io.Writer, set *fingerprint.Set, e fingerprint.Evidence) error {
-	var b bytes.Buffer
-	whyEvidence(&b, set, e)
-	_, err := b.WriteTo(w)
+// WhyHeard writes what is concluded from evidence: each claim with its signature, the
+// evidence with the matched bytes marked, who is surer where it disagrees, and, where no
+// product is named, the signatures that came nearest and what was missing.
+func WhyHeard(w io.Writer, o WhyOptions, title string, claims []fingerprint.Claim, heard []fingerprint.Evidence) error {
+	e := newExplainer(o)
+	e.b.WriteByte('\n')
+	e.line(0, e.paint(Printable(title, 200), text.Bold))
+	e.heard(claims, heard)
+	_, err := e.b.WriteTo(w)
 	return err
 }
 
-func whyEvidence(b *bytes.Buffer, set *fingerprint.Set, e fingerprint.Evidence) {
-	const shown = 300 // characters of a text
-	layer := ""
-	if e.TLS {
-		layer = " (inside TLS)"
+// explainer writes reasons into a buffer.
+type explainer struct {
+	WhyOptions
+	b    bytes.Buffer
+	told map[string]bool // what was told of a signature and its claims
+}
+
+func newExplainer(o WhyOptions) *explainer {
+	if o.Width == 0 {
+		o.Width = 100
 	}
-	fmt.Fprintf(b, "  %s%s\n    %s\n", Printable(e.Key, 80), layer, Printable(string(e.Text), shown))
-	if strings.HasPrefix(e.Key, "tls.") {
+	o.Width = max(40, min(o.Width, 160))
+	return &explainer{WhyOptions: o, told: map[string]bool{}}
+}
+
+func (e *explainer) paint(s string, colours ...text.Color) string {
+	if !e.Colour || s == "" {
+		return s
+	}
+	return text.Colors(colours).Sprint(s)
+}
+
+// line writes one line; what it holds is printable and short enough already.
+func (e *explainer) line(indent int, s string) {
+	e.b.WriteString(strings.Repeat(" ", indent) + strings.TrimRight(s, " ") + "\n")
+}
+
+// wrap writes words in lines that are not longer than the width.
+func (e *explainer) wrap(indent int, words string, colours ...text.Color) {
+	for line := range strings.SplitSeq(text.WrapSoft(words, e.Width-indent), "\n") {
+		e.line(indent, e.paint(strings.TrimRight(line, " "), colours...))
+	}
+}
+
+// list writes items with commas between, none of them broken over two lines.
+func (e *explainer) list(indent int, items []string, colours ...text.Color) {
+	line := ""
+	for i, item := range items {
+		if i+1 < len(items) {
+			item += ","
+		}
+		if line != "" && text.StringWidthWithoutEscSequences(line+" "+item) > e.Width-indent {
+			e.line(indent, e.paint(line, colours...))
+			line = ""
+		}
+		if line != "" {
+			line += " "
+		}
+		line += item
+	}
+	e.wrap(indent, line, colours...)
+}
+
+func (e *explainer) head(s string) { e.line(2, e.paint(s, text.Bold, text.FgBlue)) }
+
+// connections tells each connection: the steps with their reasons, and what was said.
+func (e *explainer) connections(s *scan.Service) {
+	if len(s.Steps) == 0 {
 		return
 	}
-	for _, m := range set.Explain(e) {
-		if m.Near {
-			fmt.Fprintf(b, "    near %s:", m.Signature.ID)
-			if m.Missing != "" {
-				fmt.Fprintf(b, " %s does not occur", quoted(m.Missing))
+	byNumber := map[int]*probes.Observation{}
+	for _, o := range s.Seen {
+		byNumber[o.Connection] = o
+	}
+	e.head("what was done")
+	told := 0
+	for i, step := range s.Steps {
+		number := "  "
+		if step.Connection != told {
+			number, told = fmt.Sprintf("%d ", step.Connection), step.Connection
+		}
+		line := Printable(step.What, 200)
+		if step.Why != "" {
+			line += ": " + Printable(step.Why, 300)
+		}
+		for j, part := range strings.Split(text.WrapSoft(line, e.Width-6), "\n") {
+			if j > 0 {
+				number = "    "
 			}
-			if m.Wanted != "" {
-				fmt.Fprintf(b, " wanted %s next", quoted(m.Wanted))
-			}
-			b.WriteByte('\n')
-			continue
+			e.line(4, number+strings.TrimRight(part, " "))
 		}
-		fmt.Fprintf(b, "    %s\n", marks(e, m))
-		var claims []string
-		for _, c := range m.Claims {
-			claims = append(claims, c.Field+" "+Printable(c.Value, 80))
+		last := !slices.ContainsFunc(s.Steps[i+1:], func(later scan.Step) bool { return later.Connection == step.Connection })
+		if o := byNumber[step.Connection]; last && o != nil {
+			e.exchange(o)
 		}
-		how := ""
-		if m.Signature.Behaviour {
-			how = ", told by behaviour"
-		}
-		fmt.Fprintf(b, "    %s: %s (%d %% sure%s; %s)\n", m.Signature.ID, strings.Join(claims, ", "), m.Signature.Certainty, how, m.Signature.Source)
 	}
 }
 
-// marks underlines what a signature took: '^' for the match, the name of each group
-// where it stands.
-func marks(e fingerprint.Evidence, m fingerprint.Match) string {
-	if len(m.Groups) == 0 {
-		return ""
+// exchange shows what was said on a connection: a long reply by its first lines.
+func (e *explainer) exchange(o *probes.Observation) {
+	const most = 4 // lines of one message
+	record := o.Exchange()
+	for _, event := range record.Events {
+		switch event.Mark {
+		case '~':
+			e.line(8, e.paint("~ "+event.Wait.String()+" of silence", text.Faint))
+		case '!':
+			e.line(8, e.paint("! "+event.TLS.VersionName()+" "+event.TLS.CipherName(), text.FgYellow))
+		default:
+			colour := text.FgCyan
+			if event.Mark == '>' {
+				colour = text.FgGreen
+			}
+			lines := bytes.SplitAfter(event.Data, []byte("\n"))
+			if n := len(lines); n > 0 && len(lines[n-1]) == 0 {
+				lines = lines[:n-1]
+			}
+			for i, l := range lines {
+				if i == most && len(lines) > most+1 {
+					e.line(8, e.paint(fmt.Sprintf("%c … %d more lines", event.Mark, len(lines)-most), text.Faint))
+					break
+				}
+				e.line(8, e.paint(string(event.Mark)+" ", text.Faint)+e.paint(text.Snip(Printable(string(l), 400), e.Width-10, "…"), colour))
+			}
+		}
 	}
-	if !bytes.Equal(m.Text, e.Text) {
-		return "matched in: " + Printable(string(m.Text), 200)
+	if end := record.End; end != "" && end != "left" {
+		e.line(8, e.paint(". "+end, text.Faint))
 	}
-	column := func(at int) int { return len([]rune(Printable(string(e.Text[:at]), 1<<20))) }
-	const most = 300
-	line := []rune(strings.Repeat(" ", min(column(m.Groups[0].End), most)))
-	for i := column(m.Groups[0].Start); i < len(line); i++ {
-		line[i] = '-'
+}
+
+// heard tells what is concluded, and from what.
+func (e *explainer) heard(claims []fingerprint.Claim, all []fingerprint.Evidence) {
+	var silent []string // keys that no signature speaks on
+	var near []nearMiss
+	headed := false
+	for _, ev := range all {
+		spoken := false
+		for _, m := range e.Signatures.Explain(ev) {
+			if m.Near {
+				near = append(near, nearMiss{ev.Key, m})
+				continue
+			}
+			if !headed {
+				e.head("what it means")
+				headed = true
+			}
+			if !spoken {
+				layer := ""
+				if ev.TLS {
+					layer = " (inside TLS)"
+				}
+				e.line(4, e.paint(Printable(ev.Key, 80)+layer, text.Bold))
+			}
+			spoken = true
+			e.match(m)
+		}
+		if !spoken && !slices.Contains(silent, ev.Key) {
+			silent = append(silent, ev.Key)
+		}
 	}
-	var named []string
-	for _, g := range m.Groups[1:] {
-		if g.Name == "" || g.End <= g.Start {
+	named := slices.ContainsFunc(claims, func(c fingerprint.Claim) bool { return c.Field == "product" })
+	if !named {
+		e.unnamed(all)
+		e.nearest(near)
+	} else if len(silent) > 0 {
+		e.head("heard too, no signature speaks on it")
+		for i := range silent {
+			silent[i] = Printable(silent[i], 80)
+		}
+		e.list(4, silent[:min(len(silent), 60)], text.Faint)
+	}
+	e.rivals(claims)
+}
+
+// unnamed shows what was heard of a server that nobody names: it is what a new signature
+// can be made of.
+func (e *explainer) unnamed(all []fingerprint.Evidence) {
+	const most = 12
+	shown := 0
+	for _, ev := range all {
+		if strings.HasPrefix(ev.Key, "tls.") {
 			continue
 		}
-		for i := column(g.Start); i < min(column(g.End), len(line)); i++ {
-			line[i] = '^'
+		if shown == 0 {
+			e.head("no product is named; this was heard")
 		}
-		named = append(named, g.Name)
+		if shown++; shown > most {
+			e.line(4, e.paint("…", text.Faint))
+			return
+		}
+		e.line(4, Printable(ev.Key, 80))
+		e.line(6, e.paint(text.Snip(Printable(string(ev.Text), 400), e.Width-6, "…"), text.FgCyan))
 	}
-	s := string(line)
-	if len(named) > 0 {
-		s += " " + strings.Join(named, ", ")
+}
+
+// nearMiss is a signature that came near to the text of a key.
+type nearMiss struct {
+	key string
+	m   fingerprint.Match
+}
+
+func (n nearMiss) followed() int { return n.m.Groups[0].End - n.m.Groups[0].Start }
+
+// nearest tells of the signatures that came nearest, three of all.
+func (e *explainer) nearest(near []nearMiss) {
+	const most = 3
+	near = slices.DeleteFunc(near, func(n nearMiss) bool { return len(n.m.Groups) == 0 || n.followed() < 4 })
+	slices.SortStableFunc(near, func(a, b nearMiss) int { return b.followed() - a.followed() })
+	if len(near) == 0 {
+		return
 	}
-	return s
+	e.head("the nearest signatures")
+	for _, n := range near[:min(len(near), most)] {
+		e.line(4, e.paint(Printable(n.m.Signature.ID, 80), text.FgYellow)+" on "+Printable(n.key, 80))
+		took := n.m.Text[n.m.Groups[0].Start:n.m.Groups[0].End]
+		words := "goes along with " + quoted(string(took))
+		switch {
+		case n.m.Wanted != "":
+			words += ", then wants " + Printable(n.m.Wanted, 120)
+		case n.m.Missing != "":
+			words += "; " + quoted(n.m.Missing) + ", or another of its literals, does not occur"
+		}
+		e.wrap(6, words)
+	}
+}
+
+// rivals tells of products that evidence names side by side: which is told, and why.
+func (e *explainer) rivals(claims []fingerprint.Claim) {
+	var products []fingerprint.Claim
+	for _, c := range claims {
+		if c.Field == "product" {
+			products = append(products, c)
+		}
+	}
+	if len(products) < 2 {
+		return
+	}
+	e.head("more than one product is named")
+	for i, c := range products {
+		how := "named in " + c.Key
+		if c.Behaviour {
+			how = "told by behaviour in " + c.Key
+		}
+		note := ""
+		if i == 0 {
+			note = "; this one is told"
+			if next := products[1]; next.Certainty == c.Certainty {
+				note += ": they are as sure, and it was heard first"
+			} else {
+				note += ": it is surer"
+			}
+		}
+		e.wrap(4, fmt.Sprintf("%s, %d %% sure, %s by %s%s", Printable(c.Value, 60), c.Certainty, Printable(how, 100), Printable(c.Signature, 80), note))
+	}
+	e.wrap(4, "Both can be right, where one stands in front of the other or carries it.", text.Faint)
 }
 
 func quoted(s string) string { return `"` + Printable(s, 60) + `"` }
 
 func indent(s, by string) string {
 	return by + strings.ReplaceAll(strings.TrimRight(s, "\n"), "\n", "\n"+by) + "\n"
-}
-
-func rivalProducts(claims []fingerprint.Claim) []string {
-	var names []string
-	for _, c := range claims {
-		if c.Field == "product" {
-			name := fmt.Sprintf("%s (%d %%, %s)", Printable(c.Value, 60), c.Certainty, Printable(c.Key, 80))
-			names = append(names, name)
-		}
-	}
-	return names
 }

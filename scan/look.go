@@ -159,7 +159,7 @@ func (w *walk) connect(security wire.Security, why string) *call {
 	number := w.service.Connections
 	if conversation == nil {
 		failure := wire.FailureOf(wire.OpDial, err)
-		w.service.Seen = append(w.service.Seen, &probes.Observation{Security: security, Failure: failure})
+		w.service.Seen = append(w.service.Seen, &probes.Observation{Connection: number, Security: security, Failure: failure})
 		w.service.Failure = failure
 		w.step(&call{number: number}, "connect: "+string(failure.Kind), why)
 		return nil
@@ -608,6 +608,7 @@ func (w *walk) hangUp(c *call, err error) {
 	c.Close()
 	o.TLS = c.TLS()
 	o.Security = c.Security()
+	o.Connection = c.number
 	received, sent := c.Traffic()
 	w.service.Received += received
 	w.service.Sent += sent
