@@ -26,6 +26,7 @@ var mayImport = map[string][]string{
 	"scan":                 {"probes", "fingerprint", "wire", "resolve"},
 	"report":               {"scan", "probes", "fingerprint", "wire"},
 	"audit":                {"report", "scan", "resolve", "probes", "fingerprint", "wire"},
+	"recorded":             {"scan", "probes", "fingerprint", "wire"},
 	"cmd/herald":           {"*"},
 	"integration":          {"*"},
 	"integration/bench":    {"*"},
@@ -35,7 +36,7 @@ var mayImport = map[string][]string{
 var opensSockets = []string{"wire", "wire/wiretest", "resolve", "fleet"}
 
 // isPure does no I/O but through what it is given.
-var isPure = []string{"fingerprint", "report"}
+var isPure = []string{"fingerprint", "report", "recorded"}
 
 func TestArrowsRunDown(t *testing.T) {
 	for pkg, files := range sources(t) {

@@ -133,6 +133,17 @@ func beginsWithTLS(t *wire.Transcript) bool {
 // Replay leads a recorded endpoint through the same walk as [Scanner.Look], without a
 // network. Of the options, those that say how to look count: signatures, probes, manners.
 func Replay(ctx context.Context, o Options, t *wire.Transcript, target Target) *Service {
+	o.Explain = true
+	return play(ctx, o, &wire.Replay{Transcript: t}, target)
+}
+
+// Heard is Replay for a record that another program made: whatever the walk asks stands for
+// what was asked then.
+func Heard(ctx context.Context, o Options, t *wire.Transcript, target Target) *Service {
+	return play(ctx, o, &wire.Replay{Transcript: t, AnyWords: true}, target)
+}
+
+func play(ctx context.Context, o Options, r *wire.Replay, target Target) *Service {
 	addr := target.Addr
 	if !addr.IsValid() {
 		addr = replayAddress
@@ -141,7 +152,6 @@ func Replay(ctx context.Context, o Options, t *wire.Transcript, target Target) *
 	if !target.Addr.IsValid() {
 		e.Name = target.Host
 	}
-	o.Explain = true
-	o.Caller.Transport = &wire.Replay{Transcript: t}
+	o.Caller.Transport = r
 	return New(o).Look(ctx, target, e)
 }

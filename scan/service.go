@@ -112,11 +112,15 @@ func (s *Service) Transcript() *wire.Transcript {
 
 // Stub is a signature ready to be completed, for a service that no signature names; ""
 // where the product is known or nothing was heard.
-func (s *Service) Stub() string {
-	if s.Claim("product") != "" {
+func (s *Service) Stub() string { return Stub(s.Claims, s.Evidence()) }
+
+// Stub is a signature ready to be completed, made of what was heard; "" where the claims
+// name a product or nothing was heard.
+func Stub(claims []fingerprint.Claim, heard []fingerprint.Evidence) string {
+	if _, named := fingerprint.Best(claims, "product"); named {
 		return ""
 	}
-	for _, e := range s.Evidence() {
+	for _, e := range heard {
 		if strings.HasPrefix(e.Key, "tls.") {
 			continue
 		}
