@@ -98,7 +98,7 @@ Exit status: 0 done, 1 done with trouble of our own, 2 wrong usage.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usagef("%w (see 'herald %s --help')", err, strings.TrimPrefix(c.CommandPath(), "herald "))
 	})
-	root.AddCommand(scanCommand(), portsCommand(), probesCommand(), replayCommand(), signaturesCommand(), demoCommand(), versionCommand(),
+	root.AddCommand(scanCommand(), portsCommand(), probesCommand(), replayCommand(), identifyCommand(), signaturesCommand(), demoCommand(), versionCommand(),
 		auditCommand(), diffCommand(), waitCommand())
 	for _, c := range root.Commands() {
 		if args := c.Args; args != nil {
