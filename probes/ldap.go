@@ -3,6 +3,7 @@ package probes
 import (
 	"bytes"
 	"strconv"
+	"time"
 
 	"herald/wire"
 )
@@ -77,7 +78,11 @@ func (ldap) Converse(c *wire.Conversation, o *Observation) error {
 // ldapUpgrade asks for StartTLS. slapd refuses with operationsError while it still counts
 // the search as under way (RFC 4511, 4.14.1), for which the answer is to ask again.
 func ldapUpgrade(c *wire.Conversation) error {
-	const attempts, operationsError = 3, 1
+	const (
+		attempts        = 3
+		operationsError = 1
+		settles         = 100 * time.Millisecond // for the server to be done with the search
+	)
 	for n := range attempts {
 		if err := c.Say(ldapMessage(byte(2+2*n), ldapExtendedRequest, berValue(0x80, []byte(ldapStartTLS)))); err != nil {
 			return err
@@ -92,6 +97,9 @@ func ldapUpgrade(c *wire.Conversation) error {
 		}
 		if !ok || code != operationsError {
 			break
+		}
+		if _, err := c.Listen(settles); err != nil {
+			return err
 		}
 	}
 	return nil
