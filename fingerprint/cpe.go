@@ -11,12 +11,6 @@ func cpeName(product, version string) string {
 // anyVersion is the end of a CPE name that tells a product and nothing else.
 const anyVersion = ":*:*:*:*:*:*:*:*"
 
-// unversioned is the part, vendor and product of a CPE name: "cpe:2.3:a:postfix:postfix".
-func unversioned(name string) string {
-	fields := splitCPE(name)
-	return strings.Join(fields[:min(len(fields), 5)], ":")
-}
-
 // cpeValue binds one attribute value: letters in lower case as NVD writes them, white space as
 // "_", signs other than "-", "." and "_" after a backslash. Nothing becomes "*" (any), and so
 // does a value that the name cannot express, having bytes beyond printable ASCII.

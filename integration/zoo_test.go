@@ -90,7 +90,7 @@ func TestZoo(t *testing.T) {
 				t.Helper()
 				t.Errorf(format, a...)
 				var why strings.Builder
-				report.Why(&why, fingerprint.Builtin(), s)
+				report.Why(&why, report.WhyOptions{Signatures: fingerprint.Builtin()}, s)
 				const most = 4 << 10
 				t.Log(why.String()[:min(why.Len(), most)])
 			}

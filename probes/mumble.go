@@ -71,7 +71,7 @@ func parseMumbleVersion(message []byte) (v mumbleVersion, ok bool) {
 	for t := (taker{rest: message}); len(t.rest) > 0; {
 		tag := t.u8()
 		switch tag {
-		case 1<<3 | 0, 5<<3 | 0:
+		case 1 << 3, 5 << 3: // wire type 0, a varint
 			for t.u8() >= 0x80 && !t.short {
 			}
 			numbers++
