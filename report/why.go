@@ -130,7 +130,7 @@ func (e *explainer) connections(s *scan.Service) {
 		if step.Why != "" {
 			line += ": " + Printable(step.Why, 300)
 		}
-		for j, part := range strings.Split(text.WrapSoft(line, e.Width-6), "\n") {
+		for j, part := range strings.Split(text.WrapSoft(line, e.Width-8), "\n") {
 			if j > 0 {
 				number = "    "
 			}
@@ -143,9 +143,8 @@ func (e *explainer) connections(s *scan.Service) {
 	}
 }
 
-// exchange shows what was said on a connection: a long reply by its first lines.
+// exchange shows what was said on a connection: a long message by its first lines.
 func (e *explainer) exchange(o *probes.Observation) {
-	const most = 4 // lines of one message
 	record := o.Exchange()
 	for _, event := range record.Events {
 		switch event.Mark {
@@ -154,9 +153,9 @@ func (e *explainer) exchange(o *probes.Observation) {
 		case '!':
 			e.line(8, e.paint("! "+event.TLS.VersionName()+" "+event.TLS.CipherName(), text.FgYellow))
 		default:
-			colour := text.FgCyan
+			colour, most := text.FgCyan, 4
 			if event.Mark == '>' {
-				colour = text.FgGreen
+				colour, most = text.FgGreen, 2 // our own words are always the same
 			}
 			lines := bytes.SplitAfter(event.Data, []byte("\n"))
 			if n := len(lines); n > 0 && len(lines[n-1]) == 0 {
@@ -176,8 +175,43 @@ func (e *explainer) exchange(o *probes.Observation) {
 	}
 }
 
+// claimed lists the claims, each with how sure it is and where it is from.
+func (e *explainer) claimed(claims []fingerprint.Claim) {
+	claims = slices.DeleteFunc(slices.Clone(claims), func(c fingerprint.Claim) bool {
+		return c.Field == "vendor" || c.Field == "cpe" // follow from product and version
+	})
+	if len(claims) == 0 {
+		return
+	}
+	several := len(products(claims)) > 1
+	values := make([]string, len(claims))
+	wide, fields := 0, 12
+	for i, c := range claims {
+		fields = max(fields, len(c.Field))
+		values[i] = Printable(c.Value, 60)
+		if several && c.Product != "" && c.Field == "version" {
+			values[i] += " of " + Printable(c.Product, 40)
+		}
+		values[i] = text.Snip(values[i], e.Width/2-4, "…")
+		wide = max(wide, text.StringWidthWithoutEscSequences(values[i]))
+	}
+	e.head("what is claimed")
+	for i, c := range claims {
+		field := ""
+		if i == 0 || claims[i-1].Field != c.Field {
+			field = strings.ReplaceAll(c.Field, "_", " ")
+		}
+		value := values[i]
+		pad := strings.Repeat(" ", wide-text.StringWidthWithoutEscSequences(value))
+		from := fmt.Sprintf("%3d %%  %s", c.Certainty, Printable(c.Key, 60))
+		e.line(4, fmt.Sprintf("%-*s  ", fields, field)+e.paint(value, text.FgGreen)+pad+"  "+e.paint(text.Snip(from, max(4, e.Width-8-fields-wide), "…"), text.Faint))
+	}
+}
+
 // heard tells what is concluded, and from what.
 func (e *explainer) heard(claims []fingerprint.Claim, all []fingerprint.Evidence) {
+	e.claimed(claims)
+	e.rivals(claims)
 	var silent []string // keys that no signature speaks on
 	var near []nearMiss
 	headed := false
@@ -189,7 +223,7 @@ func (e *explainer) heard(claims []fingerprint.Claim, all []fingerprint.Evidence
 				continue
 			}
 			if !headed {
-				e.head("what it means")
+				e.head("what it is told by")
 				headed = true
 			}
 			if !spoken {
@@ -217,7 +251,6 @@ func (e *explainer) heard(claims []fingerprint.Claim, all []fingerprint.Evidence
 		}
 		e.list(4, silent[:min(len(silent), 60)], text.Faint)
 	}
-	e.rivals(claims)
 }
 
 // unnamed shows what was heard of a server that nobody names: it is what a new signature
@@ -272,35 +305,50 @@ func (e *explainer) nearest(near []nearMiss) {
 	}
 }
 
-// rivals tells of products that evidence names side by side: which is told, and why.
-func (e *explainer) rivals(claims []fingerprint.Claim) {
-	var products []fingerprint.Claim
+// products are the claims of products, the surest first.
+func products(claims []fingerprint.Claim) (list []fingerprint.Claim) {
 	for _, c := range claims {
 		if c.Field == "product" {
-			products = append(products, c)
+			list = append(list, c)
 		}
 	}
-	if len(products) < 2 {
+	return list
+}
+
+// rivals tells of products that evidence names side by side: which is told, and why.
+func (e *explainer) rivals(claims []fingerprint.Claim) {
+	list := products(claims)
+	if len(list) < 2 {
 		return
 	}
 	e.head("more than one product is named")
-	for i, c := range products {
-		how := "named in " + c.Key
-		if c.Behaviour {
-			how = "told by behaviour in " + c.Key
+	for i, c := range list {
+		e.wrap(4, fmt.Sprintf("%s, %d %% sure: %s, in %s (%s)", Printable(c.Value, 60), c.Certainty, sureness(c), Printable(c.Key, 80), Printable(c.Signature, 80)))
+		if i > 0 {
+			continue
 		}
-		note := ""
-		if i == 0 {
-			note = "; this one is told"
-			if next := products[1]; next.Certainty == c.Certainty {
-				note += ": they are as sure, and it was heard first"
-			} else {
-				note += ": it is surer"
-			}
+		if list[1].Certainty == c.Certainty {
+			e.wrap(6, "told, because it was heard first: others are as sure", text.Faint)
+		} else {
+			e.wrap(6, "told, because it is the surest", text.Faint)
 		}
-		e.wrap(4, fmt.Sprintf("%s, %d %% sure, %s by %s%s", Printable(c.Value, 60), c.Certainty, Printable(how, 100), Printable(c.Signature, 80), note))
 	}
 	e.wrap(4, "Both can be right, where one stands in front of the other or carries it.", text.Faint)
+}
+
+// sureness is what a certainty means, in the words of fingerprint/db/README.md.
+func sureness(c fingerprint.Claim) string {
+	switch {
+	case c.Behaviour:
+		return "told by behaviour, not by a name"
+	case c.Certainty >= 95:
+		return "it names itself in a form of its own"
+	case c.Certainty >= 80:
+		return "it is named in a text that others could write too"
+	case c.Certainty >= 60:
+		return "a phrase, spelling or order that is known of it alone"
+	}
+	return "typical of it, and seen elsewhere"
 }
 
 func quoted(s string) string { return `"` + Printable(s, 60) + `"` }
