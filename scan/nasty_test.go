@@ -104,7 +104,9 @@ func TestRefusedHandshakesAreTold(t *testing.T) {
 			e := wiretest.Start(t, wiretest.Servers()[i].Serve)
 			options := impatient
 			options.Timeout, options.Caller.Limits.Whole = 20*time.Second, 20*time.Second
-			if test.verdict != Silent {
+			if test.verdict == Silent {
+				options.Timeout = 1500 * time.Millisecond
+			} else {
 				options.Caller.Limits.Reply, options.Caller.Limits.TLS = time.Second, 5*time.Second // a busy machine's
 			}
 			found := New(options).Look(t.Context(), Target{Host: "127.0.0.1", Addr: e.Addr.Addr(), Port: test.port}, e)
