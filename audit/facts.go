@@ -324,7 +324,11 @@ func isHostName(s string) bool {
 
 // spoken is how the protocol is spoken.
 func (f *Fact) spoken() wire.Security {
-	if f.Record.Security == "" {
+	switch {
+	case f.Record.Security != "":
+	case f.Record.TLS != nil: // a handshake, and silence inside
+		return wire.TLS
+	default:
 		return wire.Plain
 	}
 	return f.Record.Security

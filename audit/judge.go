@@ -239,14 +239,14 @@ func (j *judge) protocol() bool {
 	case r.Protocol == e.Protocol:
 		j.add(Pass, "protocol", e.Protocol, r.Protocol)
 		return true
-	case e.Protocol == "tls" && (r.Security == wire.TLS || r.Security == wire.StartTLS):
+	case e.Protocol == "tls" && r.TLS != nil:
 		j.add(Pass, "protocol", "tls", "tls")
 		return true
 	case r.Protocol == "" && !told(e.Protocol):
 		j.add(Unknown, "protocol", e.Protocol, "something that herald can not tell: it has no probe for "+e.Protocol).heard(j.words())
 	case r.Protocol == "":
 		seen := "something that was not understood"
-		if r.Security == wire.TLS {
+		if j.fact.spoken() == wire.TLS {
 			seen += ", inside TLS"
 		}
 		j.add(Fail, "protocol", e.Protocol, seen).heard(j.words()).fix("run %s there", e.Protocol)
@@ -587,21 +587,28 @@ func (j *judge) openProxy() {
 	if !*want {
 		expected = "refuses strangers"
 	}
-	relay, status, connect := j.fact.said("proxy.relay"), j.fact.said("proxy.status"), j.fact.said("proxy.connect")
-	open, seen := false, ""
-	switch {
-	case relay != "":
-		open, seen = statusOf(relay)/100 == 2, relay
-	case status == "" && connect == "":
-		j.add(Unknown, "open-proxy", expected, "the proxy did not answer")
-		return
-	default:
+	open, seen := false, j.fact.said("proxy.relay")
+	if seen != "" {
+		open = statusOf(seen)/100 == 2
+	} else {
 		// Asked for a name that can not exist, a closed proxy refuses; an open one tries,
-		// and then says that there is no such host.
-		seen = status
-		open = tries(statusOf(status)) || tries(statusOf(connect))
+		// and then says what went wrong.
+		for _, e := range j.fact.evidence() {
+			status := statusOf(string(e.Text))
+			switch e.Key {
+			case "proxy.status", "proxy.connect":
+				if tried := status/100 == 2 || status >= 500; tried || seen == "" {
+					open, seen = open || tried, string(e.Text)
+				}
+			case "http.status": // the same question, before it was clear who answers
+				if status == 502 || status == 504 {
+					open, seen = true, string(e.Text)
+				}
+			}
+		}
 		if seen == "" {
-			seen = connect
+			j.add(Unknown, "open-proxy", expected, "the proxy did not answer")
+			return
 		}
 	}
 	words := "refuses strangers"
@@ -610,9 +617,6 @@ func (j *judge) openProxy() {
 	}
 	j.check(open == *want, "open-proxy", expected, words).heard(seen).fix("allow your own clients only")
 }
-
-// tries says whether a status tells that the proxy went about what it was asked for.
-func tries(status int) bool { return status/100 == 2 || status >= 500 }
 
 func statusOf(line string) int {
 	var version string

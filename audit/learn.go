@@ -85,7 +85,7 @@ func learnOne(f *Fact, ids map[string]bool) string {
 	case r.Verdict == scan.Closed || r.Verdict == scan.Filtered:
 		set("port", string(r.Verdict), "")
 		return b.String() + "\n"
-	case r.Protocol == "" && r.Security == wire.TLS:
+	case r.Protocol == "" && r.TLS != nil:
 		set("protocol", "tls", "what is spoken inside was not understood")
 	case r.Protocol == "":
 		set("port", "open", "it is "+string(r.Verdict)+": what runs there is not known")

@@ -202,7 +202,7 @@ build)
 wait) wait_healthy ;;
 status) containers ;;
 trouble) trouble ;;
-down) COMPOSE_PROFILES=more,mail compose down --remove-orphans --volumes ;;
+down) COMPOSE_PROFILES=more,mail,broken compose down --remove-orphans --volumes ;;
 engine) engine ;;
 base)
 	engine

@@ -33,8 +33,17 @@ func (s Served) String() string { return fmt.Sprintf("%s:%d", s.Service, s.Port)
 // project is the compose project's name, see .env.
 const project = "herald"
 
-// Zoo lists the running servers' labelled ports.
-func Zoo() ([]Served, error) {
+// container is what docker inspect tells of one.
+type container struct {
+	Name            string
+	Config          struct{ Labels map[string]string }
+	NetworkSettings struct {
+		Ports map[string][]struct{ HostIP, HostPort string }
+	}
+}
+
+// running are the containers of the project.
+func running() ([]container, error) {
 	ids, err := exec.Command("docker", "ps", "-q", "--filter", "label=com.docker.compose.project="+project).Output()
 	if err != nil {
 		return nil, fmt.Errorf("docker ps: %w", err)
@@ -47,15 +56,40 @@ func Zoo() ([]Served, error) {
 	if err != nil {
 		return nil, fmt.Errorf("docker inspect: %w", err)
 	}
-	var containers []struct {
-		Name            string
-		Config          struct{ Labels map[string]string }
-		NetworkSettings struct {
-			Ports map[string][]struct{ HostIP, HostPort string }
-		}
-	}
+	var containers []container
 	if err := json.Unmarshal(text, &containers); err != nil {
 		return nil, fmt.Errorf("docker inspect: %w", err)
+	}
+	return containers, nil
+}
+
+// Planted are the running servers that are wrong on purpose, and the finding that names
+// the fault of each.
+func Planted() (map[string]string, error) {
+	containers, err := running()
+	if err != nil {
+		return nil, err
+	}
+	planted := map[string]string{}
+	for _, c := range containers {
+		for label, finding := range c.Config.Labels {
+			if strings.HasPrefix(label, "herald.finding.") {
+				planted[c.Config.Labels["com.docker.compose.service"]] = finding
+			}
+		}
+	}
+	if len(planted) == 0 {
+		return nil, fmt.Errorf("no server that is wrong on purpose runs: COMPOSE_PROFILES=broken integration/docker.sh up")
+	}
+	return planted, nil
+}
+
+// Zoo lists the labelled ports of the running servers, without those that are wrong on
+// purpose.
+func Zoo() ([]Served, error) {
+	containers, err := running()
+	if err != nil {
+		return nil, err
 	}
 	var all []Served
 	for _, c := range containers {
