@@ -3,7 +3,9 @@ package scan
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -154,4 +156,38 @@ func play(ctx context.Context, o Options, r *wire.Replay, target Target) *Servic
 	}
 	o.Caller.Transport = r
 	return New(o).Look(ctx, target, e)
+}
+
+// Concludes says whether a transcript's conclusion ("product Dovecot") holds of a service,
+// and what holds instead. The probe is the one in whose folder the transcript lies; see
+// package probes' testdata for the words.
+func Concludes(s *Service, probe, line string) (string, bool) {
+	word, rest, _ := strings.Cut(line, " ")
+	switch word {
+	case "port", "rivals":
+		return "", true
+	case "confirmed":
+		return fmt.Sprintf("%s, confirmed %v", s.Protocol, s.Confirmed), s.Confirmed && s.Protocol == rest
+	case "declined":
+		return fmt.Sprintf("%s, declined %v", s.Protocol, s.Declined), s.Declined
+	case "other":
+		return s.Protocol, s.Protocol != probe
+	case "failure":
+		for _, o := range s.Seen {
+			if o.Failure != nil && string(o.Failure.Op)+" "+string(o.Failure.Kind) == rest {
+				return "", true
+			}
+		}
+		return fmt.Sprint(s.Failure), false
+	case "evidence":
+		key, text, _ := strings.Cut(rest, " ")
+		var got []string
+		for _, e := range s.Evidence() {
+			if e.Key == key {
+				got = append(got, wire.Escape(e.Text))
+			}
+		}
+		return strings.Join(got, " and "), slices.Contains(got, text)
+	}
+	return s.Claim(word), s.Claim(word) == rest
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"slices"
 	"strings"
 	"testing"
 
@@ -36,7 +35,7 @@ func TestReplayConcludesWhatTranscriptsSay(t *testing.T) {
 			}
 			var wrong []string
 			for _, line := range tr.Conclusions {
-				if got, ok := concluded(s, path.Base(path.Dir(file)), line); !ok {
+				if got, ok := scan.Concludes(s, path.Base(path.Dir(file)), line); !ok {
 					wrong = append(wrong, fmt.Sprintf("= %s: it is %s", line, got))
 				}
 			}
@@ -65,39 +64,6 @@ func transcript(t *testing.T, file string) *wire.Transcript {
 		t.Fatal(err)
 	}
 	return tr
-}
-
-// concluded says whether a conclusion holds of a service, and what holds instead. The
-// probe is the one in whose folder the transcript lies.
-func concluded(s *scan.Service, probe, line string) (string, bool) {
-	word, rest, _ := strings.Cut(line, " ")
-	switch word {
-	case "port", "rivals":
-		return "", true
-	case "confirmed":
-		return fmt.Sprintf("%s, confirmed %v", s.Protocol, s.Confirmed), s.Confirmed && s.Protocol == rest
-	case "declined":
-		return fmt.Sprintf("%s, declined %v", s.Protocol, s.Declined), s.Declined
-	case "other":
-		return s.Protocol, s.Protocol != probe
-	case "failure":
-		for _, o := range s.Seen {
-			if o.Failure != nil && string(o.Failure.Op)+" "+string(o.Failure.Kind) == rest {
-				return "", true
-			}
-		}
-		return fmt.Sprint(s.Failure), false
-	case "evidence":
-		key, text, _ := strings.Cut(rest, " ")
-		var got []string
-		for _, e := range s.Evidence() {
-			if e.Key == key {
-				got = append(got, wire.Escape(e.Text))
-			}
-		}
-		return strings.Join(got, " and "), slices.Contains(got, text)
-	}
-	return s.Claim(word), s.Claim(word) == rest
 }
 
 func steps(s *scan.Service) string {
