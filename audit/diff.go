@@ -295,7 +295,7 @@ func WriteChanges(w io.Writer, changes []Change, format string, colour bool) err
 	var b bytes.Buffer
 	switch format {
 	case "jsonl":
-		e := json.NewEncoder(&b)
+		e := json.NewEncoder(report.SafeJSON(&b))
 		for _, c := range changes {
 			if err := e.Encode(c); err != nil {
 				return err

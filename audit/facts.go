@@ -123,7 +123,7 @@ func milliseconds(ms float64) time.Duration { return time.Duration(ms * float64(
 
 // Write writes facts as JSON.
 func (f *Facts) Write(w io.Writer) error {
-	e := json.NewEncoder(w)
+	e := json.NewEncoder(report.SafeJSON(w))
 	e.SetIndent("", " ")
 	return e.Encode(f)
 }

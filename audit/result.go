@@ -33,6 +33,11 @@ func (r *Result) Write(w io.Writer, format string, s Style) error {
 	if r.File.Defaults.Unknown == "ignore" {
 		shown.Findings = slices.DeleteFunc(slices.Clone(r.Findings), func(f Finding) bool { return f.State == Unknown })
 	}
+	if format == "jsonl" || format == "sarif" {
+		w = report.SafeJSON(w)
+	} else {
+		shown.Findings = printable(shown.Findings)
+	}
 	switch format {
 	case "table":
 		return shown.table(w, s)
@@ -53,6 +58,20 @@ func (r *Result) Write(w io.Writer, format string, s Style) error {
 		return err
 	}
 	return fmt.Errorf("unknown format %q; allowed: %s", format, strings.Join(Formats, ", "))
+}
+
+// printable are the findings with what is not for showing escaped: they cite servers, and
+// names out of lists.
+func printable(findings []Finding) []Finding {
+	const most = 2000 // characters of a field
+	safe := slices.Clone(findings)
+	for i := range safe {
+		f := &safe[i]
+		for _, s := range []*string{&f.Service, &f.Where, &f.Expected, &f.Seen, &f.Evidence, &f.Fix, &f.Waived, &f.File} {
+			*s = report.Printable(*s, most)
+		}
+	}
+	return safe
 }
 
 // Exit is the exit status that a format's readers understand.

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"io"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -19,7 +20,7 @@ func printable(r rune) bool {
 func appendSafe(to, json []byte) []byte {
 	from := 0
 	for i := 0; i < len(json); {
-		if json[i] >= 0x20 && json[i] < 0x7f {
+		if json[i] < 0x7f { // below U+0020 stands only what indents: inside strings JSON escapes it
 			i++
 			continue
 		}
@@ -42,4 +43,17 @@ func appendSafe(to, json []byte) []byte {
 func appendUnit(to []byte, unit rune) []byte {
 	const digits = "0123456789abcdef"
 	return append(to, '\\', 'u', digits[unit>>12&15], digits[unit>>8&15], digits[unit>>4&15], digits[unit&15])
+}
+
+// SafeJSON returns a writer for a JSON encoder: what is not printable is escaped on its way
+// to w, as in [JSONLines]. Each Write must have whole characters, as those of an encoder.
+func SafeJSON(w io.Writer) io.Writer { return safeJSON{w} }
+
+type safeJSON struct{ w io.Writer }
+
+func (s safeJSON) Write(text []byte) (int, error) {
+	if _, err := s.w.Write(appendSafe(nil, text)); err != nil {
+		return 0, err
+	}
+	return len(text), nil
 }
