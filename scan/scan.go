@@ -142,9 +142,9 @@ func (s *Scanner) Run(ctx context.Context, targets Source, sink Sink) error {
 	r := &run{
 		Scanner: s,
 		begun:   make(chan work),
-		todo:    make(chan work, s.options.Workers),
-		back:    make(chan returned, s.options.Workers),
-		done:    make(chan *Service, s.options.Workers),
+		todo:    make(chan work, ahead),
+		back:    make(chan returned, ahead),
+		done:    make(chan *Service, ahead),
 	}
 	var feeding, working sync.WaitGroup
 	feeding.Go(func() { r.feed(ctx, targets) })
@@ -178,6 +178,10 @@ func (s *Scanner) Run(ctx context.Context, targets Source, sink Sink) error {
 	}
 	return r.sourceErr
 }
+
+// ahead is how many endpoints may lie between two stages: enough for none to wait for the other
+// at each, too few for what was heard to fill the memory while the sink is slow.
+const ahead = 64
 
 // firstPause is how long an address is left alone after it pushed back the first time; it
 // doubles with each time in a row.

@@ -48,7 +48,7 @@ type Conversation struct {
 	saidFew   [96]byte // what we say to most servers fits
 }
 
-const firstBuffer = 2 << 10 // holds nearly every mail, FTP and news dialogue whole
+const firstBuffer = 1 << 10 // bytes; holds nearly every mail, FTP and news dialogue whole
 
 func newConversation(ctx context.Context, conn net.Conn, e Endpoint, l Limits, m Manners, o TLSOffer, began time.Time) *Conversation {
 	c := &Conversation{
