@@ -159,7 +159,7 @@ func (s *Scanner) Run(ctx context.Context, targets Source, sink Sink) error {
 	for range s.options.Workers {
 		working.Go(func() {
 			for w := range r.todo {
-				found := s.Look(ctx, w.target, w.endpoint)
+				found := s.lookPatiently(ctx, w)
 				found.Siblings = w.siblings
 				select {
 				case r.back <- returned{w, pushesBack(found)}:

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -24,6 +25,18 @@ func (n Network) Dial(ctx context.Context, e Endpoint) (net.Conn, error) {
 		return d.DialContext(ctx, "tcp", e.Addr.String())
 	}
 	return dialTCP(ctx, e.Addr, n.source(e.Addr.Addr()))
+}
+
+// Check says which of the sources is no address of this machine.
+func (n Network) Check() error {
+	for _, s := range n.Sources {
+		c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(s, 0)))
+		if err != nil {
+			return fmt.Errorf("%s: %w", s, err)
+		}
+		c.Close()
+	}
+	return nil
 }
 
 // source is an address to call from, the zero value where the system is to choose.

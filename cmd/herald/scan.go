@@ -43,6 +43,7 @@ type scanFlags struct {
 	noUpgrade   bool
 	relayCheck  string
 	postQuantum bool
+	sources     []string
 	quiet       bool
 	seed        uint64
 	shard       string
@@ -96,6 +97,7 @@ protocol:
 	fl.BoolVar(&f.favicon, "favicon", false, "HTTP: also fetch the page's icon, for its hash")
 	fl.BoolVar(&f.noUpgrade, "no-starttls", false, "do not upgrade to TLS inside a protocol")
 	fl.StringVar(&f.relayCheck, "relay-check", "", "ask proxies to fetch this `URL`, which must be your own")
+	fl.StringSliceVar(&f.sources, "source", nil, "call from these `ADDRESSES` of this machine, one chosen for each connection (default: the system's choice)")
 	fl.BoolVar(&f.postQuantum, "tls-pq", false, "also offer the post-quantum key share X25519MLKEM768 (costs half as much again)")
 	fl.Uint64Var(&f.seed, "seed", 1, "`NUMBER` that the order of the targets follows from")
 	fl.StringVar(&f.shard, "shard", "", "look at one part of the targets: `3/16` is the third of sixteen, which together hold each once")
@@ -156,6 +158,7 @@ func runScan(c *cobra.Command, f scanFlags, args []string) (err error) {
 	}
 	progress := newProgress(c.ErrOrStderr(), f.quiet || f.output == "" && f.format == "jsonl")
 	options.Progress = progress.show
+	options.Workers = affordable(c.ErrOrStderr(), options.Workers)
 	drained := drainAfter(c.Context(), f.maxTime)
 	options.Drain = drained
 	scanErr := scan.New(options).Run(context.WithoutCancel(c.Context()), source, sink)
@@ -331,10 +334,15 @@ func (f scanFlags) options() (scan.Options, error) {
 	case f.timeout <= 0:
 		return scan.Options{}, usagef("--timeout %s: more than 0", f.timeout)
 	}
+	network, err := networkFrom(f.sources)
+	if err != nil {
+		return scan.Options{}, err
+	}
 	return scan.Options{
 		Caller: wire.Caller{
-			Manners: wire.Manners{Hello: f.hello, UserAgent: f.userAgent, NoUpgrade: f.noUpgrade, Favicon: f.favicon, RelayCheck: f.relayCheck},
-			TLS:     wire.TLSOffer{PostQuantum: f.postQuantum},
+			Transport: network,
+			Manners:   wire.Manners{Hello: f.hello, UserAgent: f.userAgent, NoUpgrade: f.noUpgrade, Favicon: f.favicon, RelayCheck: f.relayCheck},
+			TLS:       wire.TLSOffer{PostQuantum: f.postQuantum},
 		},
 		Workers: f.workers, PerHost: f.perHost, PerMail: f.perMail, PerNet: f.perNet, Rate: f.rate,
 		Timeout: f.timeout, Only: f.only, MostResults: f.maxResults, Explain: f.why,
