@@ -106,6 +106,7 @@ func (w *walk) begin() {
 	}
 	// No TLS here. What the server said instead is worth reading.
 	failure, words := c.Failure(), c.Pending()
+	w.words = w.words || len(words) > 0
 	w.hangUp(c, nil)
 	w.service.Failure = failure // unless the clear tells more
 	switch failure.Kind {
