@@ -177,8 +177,10 @@ func (f scanFlags) ending(c *cobra.Command, err error, out *output, done scan.Pr
 	if n := done.Defects; n > 0 {
 		fmt.Fprintf(c.ErrOrStderr(), "herald: %d endpoints met a defect of herald itself (failure kind internal); please report one with its transcript (--transcripts DIR)\n", n)
 	}
-	if !f.quiet && f.formatName() == "jsonl" && f.output != "" {
-		fmt.Fprintf(c.ErrOrStderr(), "%d endpoints, %d connections, %d bytes sent, %d received\n", done.Done, done.Connections, done.Sent, done.Received)
+	if err == nil || errors.Is(err, scan.ErrEnough) {
+		if !f.quiet && f.formatName() == "jsonl" && f.output != "" {
+			fmt.Fprintf(c.ErrOrStderr(), "endpoints %d, connections %d, bytes sent %d, received %d\n", done.Done, done.Connections, done.Sent, done.Received)
+		}
 	}
 	var bad *badTarget
 	switch {
