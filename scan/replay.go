@@ -66,18 +66,25 @@ func hint(target *Target, t *wire.Transcript) {
 			}
 		}
 	}
-	if p := opener(t, *target); p != nil {
+	found := probes.Named(target.Protocol)
+	p := opener(t, *target)
+	if p != nil {
 		target.Protocol = p.Info().Name
+	} else {
+		p = found
 	}
-	p := probes.Named(target.Protocol)
 	if p == nil || target.Port != 0 {
 		return
+	}
+	ports := slices.Clip(p.Info().Ports)
+	if found != nil {
+		ports = append(ports, found.Info().Ports...)
 	}
 	security := wire.Plain
 	if beginsWithTLS(t) {
 		security = wire.TLS
 	}
-	for _, usual := range p.Info().Ports {
+	for _, usual := range ports {
 		if usual.Security == security {
 			target.Port = usual.Number
 			return
@@ -100,12 +107,14 @@ func opener(t *wire.Transcript, hinted Target) probes.Probe {
 		return nil
 	}
 	candidates := probes.All()
+	var usual []probes.Port // of the protocol that was found, which may be a sibling of the probe's
 	if p := probes.Named(hinted.Protocol); p != nil {
 		candidates = append([]probes.Probe{p}, candidates...)
+		usual = p.Info().Ports
 	}
 	for _, p := range candidates {
 		port := hinted.Port
-		if ports := p.Info().Ports; port == 0 && len(ports) > 0 {
+		if ports := append(slices.Clip(p.Info().Ports), usual...); port == 0 && len(ports) > 0 {
 			port = ports[0].Number
 		}
 		if p.Info().Asks && saysThat(p, t, wire.Endpoint{Addr: netip.AddrPortFrom(replayAddress, port), Security: security}) {
@@ -124,8 +133,8 @@ func saysThat(p probes.Probe, t *wire.Transcript, e wire.Endpoint) bool {
 	conversation := &call{Conversation: c, seen: probes.Observe(c)}
 	err = converse(conversation, p)
 	c.Close()
-	received, _ := c.Traffic()
-	return received > 0 || !errors.Is(err, wire.ErrOtherWords)
+	received, sent := c.Traffic()
+	return received > 0 || sent > 0 && !errors.Is(err, wire.ErrOtherWords)
 }
 
 func beginsWithTLS(t *wire.Transcript) bool {

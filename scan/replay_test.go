@@ -73,3 +73,43 @@ func steps(s *scan.Service) string {
 	}
 	return b.String()
 }
+
+// What a scan writes down replays to what the scan concluded, connections that were left
+// listening included.
+func TestTranscriptsOfScansReplay(t *testing.T) {
+	slow := &wire.Transcript{
+		Notes: []string{"herald scan 192.0.2.1:10025"},
+		Exchanges: []wire.Exchange{
+			{Events: []wire.Event{{Mark: '>', Data: request("192.0.2.1:10025")}}, End: "read timeout"},
+			{Events: []wire.Event{{Mark: '~', Wait: 6e9}, {Mark: '<', Data: []byte("220 slow.example ESMTP Postfix\r\n")}}, End: "read closed"},
+			{End: "handshake timeout"},
+		},
+	}
+	all := map[string]*wire.Transcript{"slow": slow}
+	files, err := fs.Glob(probes.Recordings, "testdata/*/*.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		all[file] = transcript(t, file)
+	}
+	for name, tr := range all {
+		first := scan.Replay(context.Background(), scan.Options{}, tr, scan.ReplayTarget(tr))
+		if name == "slow" && first.Claim("product") != "Postfix" {
+			t.Errorf("the slow server is %q %q\n%s", first.Protocol, first.Claim("product"), steps(first))
+		}
+		written := first.Transcript()
+		again := scan.Replay(context.Background(), scan.Options{}, written, scan.ReplayTarget(written))
+		if got, want := summary(again), summary(first); got != want {
+			t.Errorf("%s: replayed it is %s, it was %s\n%s", name, got, want, steps(again))
+		}
+	}
+}
+
+func request(host string) []byte {
+	return []byte("GET / HTTP/1.1\r\nHost: " + host + "\r\nUser-Agent: " + wire.DefaultUserAgent + "\r\nAccept: */*\r\n\r\n")
+}
+
+func summary(s *scan.Service) string {
+	return fmt.Sprintf("%q confirmed %v declined %v %s %q %q", s.Protocol, s.Confirmed, s.Declined, s.Security, s.Claim("product"), s.Claim("version"))
+}

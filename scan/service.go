@@ -2,6 +2,7 @@ package scan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,7 +90,11 @@ func (s *Service) TLS() *wire.TLSState {
 // Transcript is the record of all connections, with what was concluded.
 func (s *Service) Transcript() *wire.Transcript {
 	t := &wire.Transcript{Notes: []string{"herald scan " + s.Target.String()}}
-	for _, o := range s.Seen {
+	// In the order in which they were opened, as a replay opens them; one that was left
+	// listening is seen last.
+	opened := slices.Clone(s.Seen)
+	slices.SortStableFunc(opened, func(a, b *probes.Observation) int { return a.Connection - b.Connection })
+	for _, o := range opened {
 		t.Exchanges = append(t.Exchanges, o.Exchange())
 	}
 	if s.Protocol != "" {
