@@ -1,0 +1,157 @@
+package resolve
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"time"
+
+	"herald/wire"
+)
+
+// Fetcher gets documents that a domain publishes over HTTPS (an MTA-STS policy, a mail
+// client's configuration). It asks once, follows no redirect, and verifies nothing: the
+// certificate is part of the result, to be judged later.
+type Fetcher struct {
+	Records   Records
+	Transport wire.Transport // nil is the network
+	Timeout   time.Duration  // for everything; 0 is 15 s
+	UserAgent string
+}
+
+// Fetched is what came.
+type Fetched struct {
+	URL       string
+	Addr      netip.Addr // who answered
+	Status    int        // 0 where no answer came
+	Type      string     // Content-Type
+	Location  string     // where a redirect leads
+	Body      []byte     // at most MostBody bytes
+	Cut       bool       // it would have gone on
+	Chain     []*x509.Certificate
+	Failure   *wire.Failure
+	Took      time.Duration
+	Addresses []netip.Addr // all of the host's
+}
+
+// MostBody is how much of a document is read, in bytes: RFC 8461, 3.3 advises to refuse
+// policies beyond 64 KB.
+const MostBody = 64 << 10
+
+// Get fetches a URL from the first of the host's addresses that lets itself be connected.
+func (f Fetcher) Get(ctx context.Context, address string) Fetched {
+	began := time.Now()
+	out := Fetched{URL: address}
+	defer func() { out.Took = time.Since(began) }()
+	u, err := url.Parse(address)
+	if err != nil || u.Hostname() == "" {
+		out.Failure = &wire.Failure{Op: wire.OpResolve, Kind: wire.NotFound, Err: errors.New("not a URL with a host")}
+		return out
+	}
+	timeout := f.Timeout
+	if timeout == 0 {
+		timeout = 15 * time.Second
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	addrs, a, _ := Addresses(ctx, f.Records, u.Hostname())
+	if len(addrs) == 0 {
+		out.Failure = &wire.Failure{Op: wire.OpResolve, Kind: wire.NotFound, Err: errors.New("no address: " + string(a.Status))}
+		if !a.Known() {
+			out.Failure.Kind = wire.Unresolved
+		}
+		return out
+	}
+	out.Addresses = addrs
+	for i, addr := range addrs {
+		if i == 4 {
+			break
+		}
+		out.Addr = addr
+		f.get(ctx, u, addr, &out)
+		if out.Failure == nil || out.Failure.Op != wire.OpDial || ctx.Err() != nil {
+			break
+		}
+	}
+	return out
+}
+
+func (f Fetcher) get(ctx context.Context, u *url.URL, addr netip.Addr, out *Fetched) {
+	port := 443
+	if u.Scheme == "http" {
+		port = 80
+	}
+	if p, err := strconv.ParseUint(u.Port(), 10, 16); err == nil {
+		port = int(p)
+	}
+	transport := f.Transport
+	if transport == nil {
+		transport = wire.Network{}
+	}
+	var dialed *wire.Failure
+	h := &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			conn, err := transport.Dial(ctx, wire.Endpoint{Addr: netip.AddrPortFrom(addr, uint16(port)), Name: u.Hostname()})
+			if err != nil {
+				dialed = wire.FailureOf(wire.OpDial, err)
+			}
+			return conn, err
+		},
+		TLSClientConfig: &tls.Config{
+			InsecureSkipVerify: true, // judged later, on the recorded chain
+			ServerName:         u.Hostname(), MinVersion: tls.VersionTLS10,
+			VerifyConnection: func(s tls.ConnectionState) error { out.Chain = s.PeerCertificates; return nil },
+		},
+		DisableKeepAlives:      true,
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: 64 << 10,
+		TLSHandshakeTimeout:    10 * time.Second,
+	}
+	defer h.CloseIdleConnections()
+	out.Failure = nil
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		out.Failure = &wire.Failure{Op: wire.OpWrite, Kind: wire.Internal, Err: err}
+		return
+	}
+	request.Header.Set("User-Agent", or(f.UserAgent, wire.DefaultUserAgent))
+	reply, err := h.RoundTrip(request) // a round trip follows no redirects (RFC 8461, 3.3)
+	if err != nil {
+		switch {
+		case dialed != nil:
+			out.Failure = dialed
+		case out.Chain == nil && u.Scheme == "https":
+			out.Failure = wire.FailureOf(wire.OpHandshake, err)
+		default:
+			out.Failure = wire.FailureOf(wire.OpRead, err)
+		}
+		if ctx.Err() != nil {
+			out.Failure.Kind = wire.Timeout
+		}
+		return
+	}
+	defer reply.Body.Close()
+	out.Status, out.Type, out.Location = reply.StatusCode, clip(reply.Header.Get("Content-Type"), 200), clip(reply.Header.Get("Location"), 500)
+	body, err := io.ReadAll(io.LimitReader(reply.Body, MostBody+1))
+	if out.Cut = len(body) > MostBody; out.Cut {
+		body = body[:MostBody]
+	}
+	out.Body = body
+	if err != nil {
+		out.Failure = wire.FailureOf(wire.OpRead, err)
+	}
+}
+
+func or(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
