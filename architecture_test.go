@@ -27,6 +27,7 @@ var mayImport = map[string][]string{
 	"report":               {"scan", "probes", "fingerprint", "wire"},
 	"audit":                {"report", "scan", "resolve", "probes", "fingerprint", "wire"},
 	"recorded":             {"scan", "probes", "fingerprint", "wire"},
+	"audit/mail":           {"audit", "scan", "probes", "fingerprint", "wire", "resolve"},
 	"cmd/herald":           {"*"},
 	"integration":          {"*"},
 	"integration/bench":    {"*"},

@@ -8,6 +8,7 @@ require (
 )
 
 require (
+	blitiri.com.ar/go/spf v1.6.0
 	github.com/compose-spec/compose-go/v2 v2.16.2
 	github.com/emersion/go-imap/v2 v2.0.0-beta.8
 	github.com/google/go-cmp v0.7.0

@@ -99,7 +99,7 @@ Exit status: 0 done, 1 done with trouble of our own, 2 wrong usage.`,
 		return usagef("%w (see 'herald %s --help')", err, strings.TrimPrefix(c.CommandPath(), "herald "))
 	})
 	root.AddCommand(scanCommand(), portsCommand(), probesCommand(), replayCommand(), identifyCommand(), signaturesCommand(), demoCommand(), versionCommand(),
-		auditCommand(), diffCommand(), waitCommand())
+		auditCommand(), mailCommand(), diffCommand(), waitCommand())
 	for _, c := range root.Commands() {
 		if args := c.Args; args != nil {
 			c.Args = func(c *cobra.Command, given []string) error { return usage(args(c, given)) }

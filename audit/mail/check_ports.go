@@ -1,0 +1,298 @@
+package mail
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"herald/probes"
+	"herald/wire"
+)
+
+var portChecks = []Check{
+	{"R1", "ports", "mail exchangers answer on port 25", Critical, "RFC 5321, 5.1", "every address of every exchanger accepts connections on port 25", (*judge).reachable},
+	{"R2", "ports", "submission with implicit TLS on 465", High, "RFC 8314, 3.3", "a host that takes submissions does so on 465, inside TLS from the first byte", (*judge).submissions},
+	{"R3", "ports", "submission on 587", Medium, "RFC 6409, 3.1; RFC 8314, 3.3", "where 587 is open it greets, takes EHLO and offers STARTTLS", (*judge).submission},
+	{"R4", "ports", "IMAP on 993", High, "RFC 8314, 3.2; RFC 9051, 2.1", "993, where promised or open, completes TLS and then greets", func(j *judge) { j.mailbox("imap", 993, 143) }},
+	{"R5", "ports", "POP3 on 995", High, "RFC 8314, 3.1; RFC 1939, 3", "995, where promised or open, completes TLS and then greets", func(j *judge) { j.mailbox("pop3", 995, 110) }},
+	{"R6", "ports", "ManageSieve on 4190", Low, "RFC 5804, 1.8", "where promised or open it lists its capabilities, and STARTTLS among them", (*judge).sievePort},
+	{"R8", "ports", "IPv4 and IPv6 offer the same", Medium, "good practice", "a host with both families offers the same ports, name, keys and keywords on both", (*judge).parity},
+	{"R9", "ports", "all exchangers offer STARTTLS alike", High, "good practice", "no address of any exchanger differs in offering STARTTLS", (*judge).consistency},
+	{"R11", "ports", "nobody turned us away", Medium, "RFC 5321, 3.1 and 4.2", "a server that refuses to talk is told as such, and nothing is concluded from it", (*judge).turnedAway},
+	{"R12", "ports", "each port speaks its own protocol", High, "good practice", "what greets on a port is the protocol that belongs there, in the TLS mode that belongs there", (*judge).ownProtocol},
+}
+
+func (j *judge) reachable() {
+	list := j.exchangers()
+	up, other := 0, map[string]bool{}
+	for _, s := range list {
+		if !s.down() {
+			up++
+		}
+	}
+	for _, s := range j.f.Services {
+		if !isMX(s) && !s.down() {
+			other[s.Host] = true
+		}
+	}
+	allSilent := len(list) > 0 && !slices.ContainsFunc(list, func(s *Service) bool { return !s.filtered() })
+	for _, s := range list {
+		switch {
+		case !s.down():
+			j.pass(s.Where(), "accepts connections, after %.0f ms", s.DialMS)
+		case allSilent && len(other) > 0:
+			j.unknown(s.Where(), "run this from a network that may connect to port 25", "no answer on port 25 from any exchanger, while other ports of theirs answer: our own network filters port 25")
+		case allSilent:
+			j.unknown(s.Where(), "run this from a network that may connect to port 25, or see whether a firewall stands before the server", "no answer on port 25 from any exchanger: %s", s.Failure.Kind)
+		case up > 0:
+			j.warn(s.Where(), "does not accept connections: %s; other exchangers or addresses do", s.Failure.Kind).sev(High).
+				fix("let the server listen there, or remove the address from the DNS")
+		default:
+			j.fail(s.Where(), "does not accept connections: %s", s.Failure.Kind).fix("start the mail server, let it listen on this address, and open port 25 in the firewall")
+		}
+	}
+}
+
+// hostsOf groups services by host, in order.
+func hostsOf(list []*Service) (hosts []string, by map[string][]*Service) {
+	by = map[string][]*Service{}
+	for _, s := range list {
+		if by[s.Host] == nil {
+			hosts = append(hosts, s.Host)
+		}
+		by[s.Host] = append(by[s.Host], s)
+	}
+	return hosts, by
+}
+
+func (j *judge) submissions() {
+	for _, s := range j.services("smtp", 465) {
+		sibling := slices.ContainsFunc(j.services("smtp", 587), func(o *Service) bool { return o.Addr == s.Addr && !o.down() })
+		switch {
+		case strings.HasPrefix(s.Unasked, "220"):
+			j.fail(s.Where(), "greets in the clear where TLS must come first").with(s.Unasked).fix("wrap the port in TLS: Postfix smtps service with smtpd_tls_wrappermode=yes, Exim tls_on_connect_ports = 465")
+		case s.down() && declared(s):
+			j.fail(s.Where(), "is promised, and does not accept connections: %s", s.Failure.Kind).fix("start it, or withdraw the promise")
+		case s.down() && sibling:
+			j.warn(s.Where(), "%s, while 587 is open; clients should be given implicit TLS", s.Failure.Kind).sev(Low).fix("open 465 with implicit TLS beside 587")
+		case s.down():
+			j.na(s.Where(), "no submissions are taken here: %s", s.Failure.Kind)
+		case s.refusal() != "":
+			j.unknown(s.Where(), nextAfter(s), "it would not talk to us").with(s.refusal())
+		case s.secured() && s.welcome():
+			j.pass(s.Where(), "TLS from the first byte, then a greeting")
+		case s.Failure != nil:
+			j.fail(s.Where(), "does not come to a greeting inside TLS: %s", s.Failure).with(s.Unasked)
+		}
+	}
+}
+
+func (j *judge) submission() {
+	for _, s := range j.services("smtp", 587) {
+		switch {
+		case s.down() && declared(s):
+			j.fail(s.Where(), "is promised, and does not accept connections: %s", s.Failure.Kind).sev(High).fix("start it, or withdraw the promise")
+		case s.down():
+			j.na(s.Where(), "closed: %s", s.Failure.Kind)
+		case s.refusal() != "":
+			j.unknown(s.Where(), nextAfter(s), "it would not talk to us").with(s.refusal())
+		case s.welcome() && s.offersTLS():
+			j.pass(s.Where(), "greets, takes EHLO and offers STARTTLS")
+		case s.welcome():
+			j.fail(s.Where(), "does not offer STARTTLS").with(stepText(s.Step("ehlo", false))).fix("%s", j.mend(s, "starttls-smtp"))
+		case s.Unasked == "" && s.Failure != nil:
+			j.fail(s.Where(), "does not come to a greeting: %s", s.Failure)
+		}
+	}
+}
+
+func (j *judge) mailbox(protocol string, tls, plain uint16) {
+	for _, s := range j.services(protocol, tls, plain) {
+		promised := declared(s)
+		switch {
+		case s.down() && promised:
+			j.fail(s.Where(), "is promised, and does not accept connections: %s", s.Failure.Kind).fix("start it, or withdraw the promise")
+		case s.down():
+			j.na(s.Where(), "closed: %s", s.Failure.Kind)
+		case s.refusal() != "":
+			j.unknown(s.Where(), nextAfter(s), "it would not talk to us").with(s.refusal())
+		case s.Security == "tls" && s.secured() && s.welcome():
+			j.pass(s.Where(), "TLS from the first byte, then a greeting")
+		case s.Security != "tls" && s.welcome():
+			j.pass(s.Where(), "greets in the clear; %s", map[bool]string{true: "offers to go under TLS", false: "offers no TLS"}[s.offersTLS()])
+		case s.Failure != nil && s.Unasked == "":
+			j.fail(s.Where(), "does not come to a greeting: %s", s.Failure)
+		}
+	}
+}
+
+func (j *judge) sievePort() {
+	for _, s := range j.services("sieve") {
+		switch {
+		case s.down() && declared(s):
+			j.fail(s.Where(), "is promised, and does not accept connections: %s", s.Failure.Kind).sev(Medium)
+		case s.down():
+			j.na(s.Where(), "closed: %s", s.Failure.Kind)
+		case s.refusal() != "":
+			j.unknown(s.Where(), nextAfter(s), "it would not talk to us").with(s.refusal())
+		case s.welcome() && (s.offersTLS() || s.Security == "tls"):
+			j.pass(s.Where(), "lists its capabilities, STARTTLS among them")
+		case s.welcome():
+			j.warn(s.Where(), "offers no STARTTLS").with(s.greeting()).fix("%s", j.mend(s, "starttls-imap"))
+		}
+	}
+}
+
+func (j *judge) parity() {
+	hosts, by := hostsOf(j.f.Services)
+	for _, h := range hosts {
+		type side struct{ ports, words []string }
+		sides := map[bool]*side{}
+		for _, s := range by[h] {
+			v4 := s.Addr.Is4()
+			if sides[v4] == nil {
+				sides[v4] = &side{}
+			}
+			if s.down() {
+				continue
+			}
+			at := fmt.Sprint(s.Port)
+			sides[v4].ports = append(sides[v4].ports, at)
+			if s.Protocol == "smtp" && s.greetingName() != "" {
+				sides[v4].words = append(sides[v4].words, at+" greets as "+strings.ToLower(s.greetingName()))
+			}
+			if s.secured() && len(s.TLS.Chain) > 0 {
+				sides[v4].words = append(sides[v4].words, at+" shows certificate "+s.TLS.Chain[0])
+			}
+			for _, c := range sorted(s.best()) {
+				sides[v4].words = append(sides[v4].words, at+" offers "+c)
+			}
+		}
+		four, six := sides[true], sides[false]
+		if four == nil || six == nil {
+			continue
+		}
+		var diff []string
+		for _, p := range []struct {
+			a, b []string
+			name string
+		}{{four.ports, six.ports, "open over IPv4 alone: "}, {six.ports, four.ports, "open over IPv6 alone: "}, {four.words, six.words, "over IPv4 alone: "}, {six.words, four.words, "over IPv6 alone: "}} {
+			a, b := p.a, p.b
+			if strings.HasPrefix(p.name, "over") { // words of ports that are open on both sides alone
+				a = slices.DeleteFunc(slices.Clone(a), func(w string) bool {
+					port, _, _ := strings.Cut(w, " ")
+					return !slices.Contains(four.ports, port) || !slices.Contains(six.ports, port)
+				})
+			}
+			if l := lacking(sorted(a), sorted(b)); len(l) > 0 {
+				diff = append(diff, p.name+strings.ToLower(strings.Join(l, ", ")))
+			}
+		}
+		if len(diff) == 0 {
+			j.pass(h, "IPv4 and IPv6 offer the same: ports %s", strings.Join(slices.Compact(slices.Sorted(slices.Values(four.ports))), ", "))
+			continue
+		}
+		j.warn(h, "IPv4 and IPv6 differ").with(diff...).fix("let the services listen on both families, with one configuration")
+	}
+}
+
+func (j *judge) consistency() {
+	var offering, lackingIt []string
+	for _, s := range j.exchangers() {
+		switch {
+		case !s.welcome() || s.Step("ehlo", false) == nil:
+		case s.offersTLS():
+			offering = append(offering, s.Where())
+		default:
+			lackingIt = append(lackingIt, s.Where())
+		}
+	}
+	switch {
+	case len(offering)+len(lackingIt) == 0:
+	case len(offering) > 0 && len(lackingIt) > 0:
+		j.fail(j.subject(), "STARTTLS is offered by some exchangers and not by others").with("offered by "+strings.Join(offering, ", "), "not by "+strings.Join(lackingIt, ", ")).
+			fix("offer it everywhere: a sender may be led to the weakest")
+	default:
+		j.pass(j.subject(), "%d exchanger addresses that talk, all alike", len(offering)+len(lackingIt))
+	}
+}
+
+// nextAfter is what to do where a server turned us away.
+func nextAfter(s *Service) string {
+	text := strings.ToLower(s.refusal())
+	from := s.Local
+	if a, err := netip.ParseAddrPort(s.Local); err == nil {
+		from = a.Addr().String()
+	}
+	switch c := code(s.refusal()); {
+	case strings.Contains(text, "too many") || strings.Contains(text, "rate") || strings.Contains(text, "limit"):
+		return "it limits how often we may connect: repeat in some minutes, or allow " + from
+	case c == 554 || c == 550 || c == 571 || strings.Contains(text, "block") || strings.Contains(text, "listed"):
+		return "our address " + from + " is refused: look at the block list that it names, or allow it"
+	case c == 421 || c/100 == 4:
+		return "repeat in five minutes, or allow " + from
+	}
+	return "repeat later, or from another address than " + from
+}
+
+func (j *judge) turnedAway() {
+	talked := 0
+	for _, s := range j.f.Services {
+		switch {
+		case s.refusal() != "":
+			j.unknown(s.Where(), nextAfter(s), "it refused to talk to us; nothing is concluded about it").with(s.refusal())
+		case s.welcome():
+			talked++
+		}
+	}
+	if talked > 0 && len(j.f.Services) > 0 {
+		j.pass(j.subject(), "%d services talked to us", talked)
+	}
+}
+
+func (j *judge) ownProtocol() {
+	right := 0
+	for _, s := range j.f.Services {
+		switch {
+		case s.down():
+		case s.Unasked != "":
+			j.fail(s.Where(), "speaks %s where %s %s belongs", spoken(s.Unasked), s.Protocol, map[string]string{"tls": "inside TLS", "plain": "in the clear"}[s.Security]).
+				with(s.Unasked).fix("let the right service listen on this port")
+		case s.Failure != nil && s.Failure.Step == "handshake" && s.Security == "tls" && s.Failure.Kind == wire.NotTLS:
+			j.fail(s.Where(), "does not speak TLS where it must come first").fix("wrap the port in TLS")
+		case s.Failure != nil && s.Failure.Step == "greeting" && s.Failure.Kind == wire.Timeout:
+			j.unknown(s.Where(), "see whether TLS is expected on this port, or whether the server is overloaded", "it accepts the connection and says nothing")
+		case s.Failure != nil && s.Failure.Step == "greeting":
+			j.unknown(s.Where(), "see whether we are blocked, or the server is out of processes; repeat later", "it ended the connection before it greeted: %s", s.Failure.Kind)
+		case s.Failure != nil && s.Failure.Step != "handshake" && s.Failure.Step != "quit":
+			j.unknown(s.Where(), "repeat later; look at the server's log of this time", "the conversation ended early: %s", s.Failure)
+		case s.welcome():
+			right++
+		}
+	}
+	if right > 0 {
+		j.pass(j.subject(), "%d services speak the protocol of their port", right)
+	}
+}
+
+// spoken names the protocol of some first words.
+func spoken(words string) string {
+	best, name := probes.Possible-1, "an unknown protocol"
+	for _, p := range probes.All() {
+		if like := p.Recognize([]byte(words)); like > best {
+			best, name = like, p.Info().Name
+		}
+	}
+	if words != "" && (words[0] == 0x15 || words[0] == 0x16) {
+		return "TLS"
+	}
+	return name
+}
+
+func stepText(s *Step) string {
+	if s == nil {
+		return ""
+	}
+	return s.Reply
+}

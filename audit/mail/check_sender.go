@@ -1,0 +1,394 @@
+package mail
+
+import (
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"herald/resolve"
+)
+
+const senderArea = "sender authentication"
+
+var senderChecks = []Check{
+	{"D8", senderArea, "one SPF record", High, "RFC 7208, 3.2 and 4.5", "exactly one TXT record begins with v=spf1 and a space", (*judge).spfOne},
+	{"D9", senderArea, "SPF says what to refuse", High, "RFC 7208, 4.6.2 and 5.1", "the record has no errors and ends in ~all, -all or a redirect", (*judge).spfSyntax},
+	{"D10", senderArea, "SPF stays within its budget", High, "RFC 7208, 4.6.4", "at most 10 lookups and 2 void ones over the whole tree", (*judge).spfBudget},
+	{"D11", senderArea, "SPF lets the domain's own servers send", High, "RFC 7208, 4", "every address that mail goes out from gets pass", (*judge).spfSenders},
+	{"D13", senderArea, "DKIM keys", High, "RFC 6376, 3.6.1; RFC 8301, 3.2; RFC 8463, 4", "each selector has one record with a key that is long enough", (*judge).dkim},
+	{"D16", senderArea, "a DMARC record", High, "RFC 9989, 4.7 and 4.10", "the tree walk finds exactly one valid record", (*judge).dmarcRecords},
+	{"D17", senderArea, "DMARC has an effect, and reports", Medium, "RFC 9989, 4.7; RFC 9990, 4", "the effective policy is quarantine or reject, and reports go where they are accepted", (*judge).dmarcEffect},
+}
+
+func (j *judge) spfOne() {
+	if j.domain() == "" {
+		return
+	}
+	a := j.lookup(j.domain(), dns.TypeTXT)
+	if !a.Known() {
+		j.unresolved(j.domain(), a)
+		return
+	}
+	t := j.spfOf(j.domain())
+	var near []string
+	for _, text := range a.Texts() {
+		if low := strings.ToLower(strings.TrimSpace(text)); !isSPF(text) && (strings.HasPrefix(low, "v=spf1") || strings.HasPrefix(low, "v=spf") || strings.HasPrefix(low, "spf2.0") || strings.HasPrefix(low, "\"v=spf1")) {
+			near = append(near, text)
+		}
+	}
+	switch {
+	case len(t.records) > 1:
+		j.fail(j.domain(), "%d records: receivers take that for an error", len(t.records)).with(t.records...).fix("join them into one")
+	case len(t.records) == 0 && len(near) > 0:
+		j.fail(j.domain(), "a record that does not begin with v=spf1 and a space").with(near...).fix("write it right")
+	case len(t.records) == 0 && dockerHides(a):
+		j.unknown(j.domain(), "name a DNS server that holds the zone: --dns ADDRESS, or --zone FILE", "no TXT records; but Docker's own resolver answered, which hides them")
+	case len(t.records) == 0:
+		j.fail(j.domain(), "none").fix("say who sends for the domain").record("%s. IN TXT \"v=spf1 mx -all\"", j.domain())
+	case len(near) > 0:
+		j.warn(j.domain(), "one, and others that resemble it").with(append(near, t.record)...).sev(Low).fix("remove the others")
+	default:
+		j.pass(j.domain(), "%s", t.record)
+	}
+}
+
+func (j *judge) spfSyntax() {
+	t := j.spfTree()
+	if t == nil {
+		return
+	}
+	switch {
+	case len(t.errors) > 0:
+		j.fail(j.domain(), "%s", strings.Join(t.errors, "; ")).with(t.lines...).fix("receivers take that for a permanent error; mend the record")
+	case t.all == "+":
+		j.fail(j.domain(), "+all lets everybody send").sev(Critical).with(t.record).fix("end it in -all or ~all")
+	case t.all == "?":
+		j.warn(j.domain(), "?all says nothing about others").sev(Medium).with(t.record).fix("end it in -all or ~all")
+	case t.all == "" && !t.redirect:
+		j.warn(j.domain(), "neither all nor a redirect: that is ?all").sev(Medium).with(t.record).fix("end it in -all or ~all").record("%s. IN TXT %q", j.domain(), t.record+" -all")
+	case len(t.warnings) > 0:
+		j.warn(j.domain(), "%s", strings.Join(t.warnings, "; ")).sev(Low).with(t.lines...)
+	default:
+		j.pass(j.domain(), "ends in %s", map[bool]string{true: "a redirect", false: t.all + "all"}[t.redirect]).with(t.lines...)
+	}
+}
+
+// spfTree is the domain's tree, nil where there is no record.
+func (j *judge) spfTree() *spfTree {
+	if j.domain() == "" {
+		return nil
+	}
+	if t := j.spfOf(j.domain()); t.record != "" && len(t.records) == 1 {
+		return t
+	}
+	return nil
+}
+
+func (j *judge) spfBudget() {
+	t := j.spfTree()
+	if t == nil {
+		return
+	}
+	count := fmt.Sprintf("%d of %d lookups, %d of %d void", t.lookups, spfLookups, t.voids, spfVoids)
+	if t.macros {
+		count += "; macros are counted once and not followed"
+	}
+	switch {
+	case t.lookups > spfLookups || t.voids > spfVoids:
+		j.fail(j.domain(), "over the budget: %s; receivers take that for a permanent error", count).with(t.lines...).fix("replace includes by the addresses that they stand for, or remove those that nobody needs")
+	case len(t.unknown) > 0:
+		j.unknown(j.domain(), "ask again", "not all could be counted; so far %s", count).with(t.unknown...)
+	case t.lookups > spfLookups-2:
+		j.warn(j.domain(), "near the budget: %s", count).sev(Low).with(t.lines...).fix("whoever is included may add a lookup at any time")
+	default:
+		j.pass(j.domain(), "%s", count).with(t.lines...)
+	}
+}
+
+// senders are the addresses that mail of the domain goes out from, as far as is known:
+// those that the user gave, and those that take submissions.
+func (j *judge) senders() (list []netip.Addr, why map[netip.Addr]string) {
+	why = map[netip.Addr]string{}
+	add := func(a netip.Addr, reason string) {
+		if why[a] == "" {
+			why[a] = reason
+			list = append(list, a)
+		}
+	}
+	for _, text := range j.f.Question.Senders {
+		if a, err := netip.ParseAddr(text); err == nil {
+			add(a, "given")
+		}
+	}
+	for _, s := range j.services("smtp", 465, 587) {
+		if s.welcome() {
+			add(s.Addr, fmt.Sprintf("%s takes submissions on %d", s.Host, s.Port))
+		}
+	}
+	return list, why
+}
+
+func (j *judge) spfSenders() {
+	if j.spfTree() == nil {
+		return
+	}
+	list, why := j.senders()
+	for _, a := range list {
+		result, trace, err := j.spfVerdict(a, j.domain(), "postmaster@"+j.domain())
+		where := a.String() + " (" + why[a] + ")"
+		switch result {
+		case "pass":
+			j.pass(where, "pass")
+		case "temperror":
+			j.unknown(where, "ask again", "temperror").with(trace...)
+		default:
+			f := j.fail(where, "%s", result).with(trace...).fix("add the address to the record, if mail goes out from there").
+				record("%s. IN TXT %q", j.domain(), addTerm(j.spfTree().record, fmt.Sprintf("ip%d:%s", map[bool]int{true: 4, false: 6}[a.Is4()], a)))
+			if err != nil {
+				f.with(err.Error())
+			}
+			if why[a] != "given" {
+				f.State, f.Severity = Warn, Medium
+				f.Text += "; that mail goes out from there is a guess"
+			}
+		}
+	}
+}
+
+// addTerm puts a term behind the version.
+func addTerm(record, term string) string {
+	version, rest, _ := strings.Cut(record, " ")
+	return strings.TrimSpace(version + " " + term + " " + rest)
+}
+
+func (j *judge) dkim() {
+	if j.domain() == "" {
+		return
+	}
+	if len(j.f.Question.Selectors) == 0 {
+		a := j.lookup("_domainkey."+j.domain(), dns.TypeTXT)
+		switch {
+		case a.Status == resolve.NoName:
+			j.na(j.domain(), "no selector was given, and the DNS knows nothing below _domainkey; some servers say that wrongly").fix("name the selectors: --dkim SELECTOR")
+		default:
+			j.na(j.domain(), "no selector was given: keys cannot be listed").fix("name the selectors, which stand in s= of a message's DKIM-Signature: --dkim SELECTOR")
+		}
+		return
+	}
+	for _, selector := range j.f.Question.Selectors {
+		name := selector + "._domainkey." + j.domain()
+		a := j.lookup(name, dns.TypeTXT)
+		if !a.Known() {
+			j.unresolved(name, a)
+			continue
+		}
+		j.dkimKey(name, a.Texts())
+	}
+}
+
+func (j *judge) dkimKey(name string, texts []string) {
+	switch {
+	case len(texts) == 0:
+		j.fail(name, "no record").fix("publish the key's record: OpenDKIM writes it to SELECTOR.txt, rspamadm dkim_keygen prints it")
+		return
+	case len(texts) > 1:
+		j.fail(name, "%d records: which one is heeded is undefined", len(texts)).with(texts...).fix("keep one")
+		return
+	}
+	tags := map[string]string{}
+	for _, part := range strings.Split(texts[0], ";") {
+		if k, v, ok := strings.Cut(part, "="); ok {
+			tags[strings.TrimSpace(k)] = strings.Join(strings.Fields(v), "")
+		}
+	}
+	kind, bits := tags["k"], 0
+	if kind == "" {
+		kind = "rsa"
+	}
+	p, given := tags["p"]
+	raw, err := base64.StdEncoding.DecodeString(p)
+	switch {
+	case tags["v"] != "" && tags["v"] != "DKIM1":
+		j.fail(name, "v=%s is no DKIM key", tags["v"]).with(texts[0])
+		return
+	case !given:
+		j.fail(name, "no p=: no key").with(texts[0])
+		return
+	case p == "":
+		j.fail(name, "p= is empty: the key was revoked").with(texts[0]).fix("remove the selector from the signer, or publish its key")
+		return
+	case err != nil:
+		j.fail(name, "p= is no base64").with(texts[0]).fix("look for a quote, a space or a backslash that came in by pasting")
+		return
+	case kind == "ed25519":
+		bits = 8 * len(raw)
+	case kind == "rsa":
+		key, err := x509.ParsePKIXPublicKey(raw)
+		if err != nil {
+			key, err = x509.ParsePKCS1PublicKey(raw)
+		}
+		rsaKey, ok := key.(*rsa.PublicKey)
+		if err != nil || !ok {
+			j.fail(name, "p= is no RSA key").with(texts[0]).fix("publish the record that the signer's tool wrote")
+			return
+		}
+		bits = rsaKey.N.BitLen()
+	default:
+		j.fail(name, "k=%s is no kind of key that receivers know", kind).with(texts[0])
+		return
+	}
+	flags := strings.Split(tags["t"], ":")
+	switch {
+	case kind == "rsa" && bits < 1024:
+		j.fail(name, "RSA %d: receivers refuse that", bits).fix("make a key of 2048 bits")
+	case tags["h"] != "" && !slices.Contains(strings.Split(tags["h"], ":"), "sha256"):
+		j.fail(name, "h=%s allows no hash that receivers take", tags["h"]).with(texts[0]).fix("remove h=")
+	case kind == "ed25519" && bits != 256:
+		j.fail(name, "an Ed25519 key has 256 bits, not %d", bits).with(texts[0])
+	case kind == "rsa" && bits < 2048:
+		j.warn(name, "RSA %d", bits).sev(Medium).fix("make a key of 2048 bits")
+	case slices.Contains(flags, "y"):
+		j.warn(name, "t=y: the domain is testing; receivers may treat it as unsigned").sev(Low).with(texts[0]).fix("remove t=y")
+	default:
+		j.pass(name, "%s %d", kind, bits)
+	}
+}
+
+func (j *judge) dmarcRecords() {
+	if j.domain() == "" {
+		return
+	}
+	w := j.walkDMARC(j.domain())
+	r, own := w.record()
+	apex := false
+	for _, text := range j.lookup(j.domain(), dns.TypeTXT).Texts() {
+		if _, is := parseDMARC("", text); is {
+			apex = true
+		}
+	}
+	var malformed []string
+	for _, text := range j.lookup("_dmarc."+j.domain(), dns.TypeTXT).Texts() {
+		if _, is := parseDMARC("", text); !is {
+			malformed = append(malformed, text)
+		}
+	}
+	switch {
+	case len(w.many) > 0:
+		for _, at := range slices.Sorted(maps.Keys(w.many)) {
+			n := w.many[at]
+			j.fail(at, "%d DMARC records: none of them counts", n).with(j.lookup("_dmarc."+at, dns.TypeTXT).Texts()...).fix("keep one")
+		}
+	case r == nil && len(w.failed) > 0:
+		j.unknown(j.domain(), "ask again", "could not be looked up").with(w.failed...)
+	case r == nil && len(malformed) > 0:
+		j.fail(j.domain(), "a record that is none: v=DMARC1 must come first").with(malformed...).fix("write it right").record("_dmarc.%s. IN TXT \"v=DMARC1; p=none; rua=mailto:postmaster@%s\"", j.domain(), j.domain())
+	case r == nil && apex:
+		j.fail(j.domain(), "a record in the wrong place: it must stand at _dmarc.%s", j.domain()).fix("move it")
+	case r == nil && dockerHides(j.lookup(j.domain(), dns.TypeTXT)):
+		j.unknown(j.domain(), "name a DNS server that holds the zone: --dns ADDRESS, or --zone FILE", "no record; but Docker's own resolver answered, which hides TXT records")
+	case r == nil:
+		j.fail(j.domain(), "none, here or above (%d questions)", w.queries).fix("publish one, to begin with for the reports alone").record("_dmarc.%s. IN TXT \"v=DMARC1; p=none; rua=mailto:postmaster@%s\"", j.domain(), j.domain())
+	case len(r.problems) > 0:
+		j.fail(r.at, "%s", strings.Join(r.problems, "; ")).with(r.text).fix("write it right")
+	case r.tags["p"] == "":
+		j.warn(r.at, "no p: taken as none").sev(Medium).with(r.text).fix("say p=none, or better").record("_dmarc.%s. IN TXT %q", r.at, strings.Replace(r.text, "v=DMARC1", "v=DMARC1; p=none", 1))
+	default:
+		f := j.pass(r.at, "%s", r.text)
+		if !own {
+			f.Text = "found at " + r.at + ", the organisational domain: " + r.text
+		}
+		for _, tag := range r.order {
+			if slices.Contains(dmarcRemoved, tag) {
+				f.with(tag + " has no meaning any more (RFC 9989)")
+			}
+		}
+	}
+}
+
+func (j *judge) dmarcEffect() {
+	if j.domain() == "" {
+		return
+	}
+	w := j.walkDMARC(j.domain())
+	r, own := w.record()
+	if r == nil {
+		return
+	}
+	exists := j.lookup(j.domain(), dns.TypeMX).Status != resolve.NoName
+	stated := r.policy(own, exists)
+	effective := stated
+	if r.is("t", "y") {
+		effective = tested(stated)
+	}
+	text := "the effective policy is " + effective
+	if effective != stated {
+		text += ", one step below " + stated + ", since t=y says that it is only tried"
+	}
+	old, _, before := j.dmarcBefore(j.domain())
+	var differs []string
+	switch {
+	case old == nil && before == "":
+		differs = append(differs, "by RFC 7489 there is no policy: receivers of before 2026 see none")
+	case before != effective:
+		differs = append(differs, fmt.Sprintf("by RFC 7489 it is %s, of the record at %s", before, old.at))
+	}
+	if pct, ok := r.tags["pct"]; ok && pct != "100" {
+		differs = append(differs, "by RFC 7489 pct="+pct+" limits it; RFC 9989 has removed pct")
+	}
+	if effective == "none" {
+		j.warn(j.domain(), "%s: nothing is refused", text).with(r.text).with(differs...).fix("when the reports show that your own mail passes: p=quarantine, then p=reject").
+			record("_dmarc.%s. IN TXT %q", r.at, withPolicy(r.text, "quarantine"))
+	} else {
+		j.pass(j.domain(), "%s", text).with(r.text).with(differs...)
+	}
+	j.dmarcReports(r)
+}
+
+// withPolicy is the record with another p.
+func withPolicy(text, policy string) string {
+	parts := strings.Split(text, ";")
+	for i, part := range parts {
+		if name, _, ok := strings.Cut(part, "="); ok && strings.TrimSpace(strings.ToLower(name)) == "p" {
+			parts[i] = " p=" + policy
+			return strings.Join(parts, ";")
+		}
+	}
+	return strings.Replace(text, "v=DMARC1", "v=DMARC1; p="+policy, 1)
+}
+
+func (j *judge) dmarcReports(r *dmarcRecord) {
+	if r.tags["rua"] == "" {
+		j.warn(r.at, "no rua: nobody hears how the domain is used").sev(Low).with(r.text).fix("name a mailbox").record("_dmarc.%s. IN TXT %q", r.at, strings.TrimRight(r.text, "; ")+"; rua=mailto:dmarc@"+r.at)
+		return
+	}
+	for _, tag := range []string{"rua", "ruf"} {
+		hosts, bad := reportDomains(r.tags[tag])
+		for _, uri := range bad {
+			j.fail(r.at, "%s=%s is no mailto URI", tag, uri).sev(Medium).with(r.text).fix("write mailto:NAME@DOMAIN")
+		}
+		for _, host := range hosts {
+			if host == r.at || strings.HasSuffix(host, "."+r.at) || j.walkDMARC(host).orgDomain == j.walkDMARC(r.at).orgDomain {
+				j.pass(r.at, "%s goes to %s", tag, host)
+				continue
+			}
+			name := r.at + "._report._dmarc." + host // RFC 9990, 4
+			a := j.lookup(name, dns.TypeTXT)
+			accepts := slices.ContainsFunc(a.Texts(), func(t string) bool { _, ok := parseDMARC("", t); return ok })
+			switch {
+			case accepts:
+				j.pass(r.at, "%s goes to %s, who accepts that", tag, host)
+			case !a.Known():
+				j.unresolved(r.at, a)
+			default:
+				j.fail(r.at, "%s goes to %s, who does not accept reports about %s: none will be sent", tag, host, r.at).sev(Medium).fix("have %s publish that it accepts them", host).record("%s. IN TXT \"v=DMARC1\"", name)
+			}
+		}
+	}
+}

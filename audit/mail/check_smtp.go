@@ -1,0 +1,200 @@
+package mail
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+var smtpChecks = []Check{
+	{"X1", "smtp", "no open relay", Critical, "RFC 5321, 3.6; RFC 2505, 2.1", "a recipient in a foreign domain is refused at RCPT (no message is ever sent)", (*judge).relay},
+	{"X2", "smtp", "postmaster is accepted", Medium, "RFC 5321, 4.5.1", "RCPT for postmaster is answered with 2xx", func(j *judge) { j.role("rcpt-postmaster", "postmaster") }},
+	{"X3", "smtp", "abuse is accepted", Low, "RFC 2142, 4", "RCPT for abuse is answered with 2xx", func(j *judge) { j.role("rcpt-abuse", "abuse") }},
+	{"X4", "smtp", "unknown recipients are refused", Medium, "RFC 5321, 3.3; good practice against backscatter", "RCPT for a name that nobody has is answered with 5xx", (*judge).unknownUser},
+	{"X5", "smtp", "the null sender is accepted", High, "RFC 5321, 4.5.5 and 6.1", "MAIL FROM:<> is answered with 2xx: bounces come so", (*judge).nullSender},
+	{"X6", "smtp", "greylisting", Info, "RFC 6647, 2", "a 450 or 451 at RCPT is told as what it is", (*judge).greylisting},
+	{"X7", "smtp", "VRFY tells nothing", Low, "RFC 5321, 3.5.3 and 7.3", "VRFY for a name that nobody has is answered with 252, 502 or 55x", (*judge).vrfy},
+	{"X8", "smtp", "EXPN tells nothing", Medium, "RFC 5321, 7.3", "EXPN is refused", (*judge).expn},
+	{"X9", "smtp", "the size limit is sound", Low, "RFC 1870, 4", "SIZE is a number, of 10 MB or more, and the same on 465 and 587", (*judge).size},
+	{"X10", "smtp", "extensions do not contradict each other", Low, "RFC 6531, 3.1; RFC 3030, 3", "SMTPUTF8 comes with 8BITMIME, BINARYMIME with CHUNKING", (*judge).extensions},
+}
+
+func (j *judge) relay() {
+	for _, s := range j.services("smtp") {
+		mail, step := s.Any("mail"), s.Any("rcpt-relay")
+		local := s.Local
+		var from netip.Addr
+		if a, err := netip.ParseAddrPort(s.Local); err == nil {
+			from = a.Addr()
+			local = from.String()
+		}
+		switch {
+		case mail != nil && step == nil && code(mail.Reply)/100 != 2:
+			j.unknown(s.Where(), "give --hello and --sender a name and address that the server takes", "our sender was refused, so that no recipient could be tried").with(mail.Reply)
+		case step == nil:
+		case code(step.Reply)/100 == 4:
+			j.unknown(s.Where(), "repeat later: it may be greylisting", "put off: %s", firstLine(step.Reply)).with("> " + step.Said)
+		case code(step.Reply)/100 != 2:
+			j.pass(s.Where(), "refuses it: %s", firstLine(step.Reply)).with("asked from " + local)
+		case slices.Contains(sinks, j.product(s).name):
+			j.warn(s.Where(), "takes every recipient: %s is made to take test mail and deliver nothing; keep it off public networks", j.product(s).name).sev(Info)
+		case from.IsPrivate() || from.IsLoopback() || from == s.Addr:
+			j.warn(s.Where(), "accepts a foreign recipient from %s: a private address, for which relaying is often allowed on purpose; ask again from outside", local).sev(Info).
+				with("> "+step.Said, "< "+step.Reply).fix("%s", j.mend(s, "relay"))
+		default:
+			j.fail(s.Where(), "accepts a foreign recipient from %s, at RCPT; whether it would deliver was not tried", local).sev(High).
+				with("> "+mail.Said, "< "+mail.Reply, "> "+step.Said, "< "+step.Reply).fix("%s", j.mend(s, "relay"))
+		}
+	}
+}
+
+func (j *judge) role(name, mailbox string) {
+	for _, s := range j.exchangers() {
+		step := s.Any(name)
+		switch {
+		case step == nil:
+		case code(step.Reply)/100 == 2:
+			j.pass(s.Where(), "accepted")
+		case code(step.Reply)/100 == 4:
+			j.unknown(s.Where(), "repeat in some minutes: it may be greylisting", "put off: %s", firstLine(step.Reply))
+		default:
+			f := j.fail(s.Where(), "refused: %s", firstLine(step.Reply)).with("> "+step.Said).fix("make %s an alias of somebody who reads it", mailbox)
+			if mailbox == "abuse" {
+				f.State = Warn
+			}
+		}
+	}
+}
+
+func (j *judge) unknownUser() {
+	for _, s := range j.exchangers() {
+		step := s.Any("rcpt-random")
+		switch {
+		case step == nil:
+		case code(step.Reply)/100 == 5:
+			j.pass(s.Where(), "refused: %s", firstLine(step.Reply))
+		case code(step.Reply)/100 == 4:
+			j.unknown(s.Where(), "repeat in some minutes: it may be greylisting", "put off: %s", firstLine(step.Reply))
+		case slices.Contains(sinks, j.product(s).name):
+			j.na(s.Where(), "%s takes every recipient on purpose", j.product(s).name)
+		default:
+			j.warn(s.Where(), "accepted: either all names are one mailbox, or a bounce will go to a forged sender").with("> "+step.Said, "< "+step.Reply).fix("%s", j.mend(s, "unknown-user"))
+		}
+	}
+}
+
+func (j *judge) nullSender() {
+	for _, s := range j.exchangers() {
+		step := s.Any("mail-null")
+		switch {
+		case step == nil:
+		case code(step.Reply)/100 == 2:
+			j.pass(s.Where(), "accepted")
+		case code(step.Reply)/100 == 4:
+			j.unknown(s.Where(), "repeat later", "put off: %s", firstLine(step.Reply))
+		default:
+			j.fail(s.Where(), "refused: %s; bounces and vacation notes to your users are lost", firstLine(step.Reply)).fix("accept MAIL FROM:<>")
+		}
+	}
+}
+
+func (j *judge) greylisting() {
+	for _, s := range j.exchangers() {
+		for _, name := range []string{"rcpt-postmaster", "rcpt-abuse"} {
+			if step := s.Any(name); step != nil && (code(step.Reply) == 450 || code(step.Reply) == 451) {
+				j.pass(s.Where(), "seen: %s", firstLine(step.Reply))
+				break
+			}
+		}
+	}
+}
+
+func (j *judge) vrfy() {
+	for _, s := range j.services("smtp") {
+		step := s.Any("vrfy")
+		switch {
+		case step == nil:
+		case code(step.Reply) == 250 || code(step.Reply) == 251:
+			j.warn(s.Where(), "confirms a name that nobody has: %s", firstLine(step.Reply)).fix("%s", j.mend(s, "vrfy"))
+		case code(step.Reply) == 550 && !strings.Contains(step.Reply, "5.7."):
+			j.pass(s.Where(), "%s; it may tell which names exist", firstLine(step.Reply))
+		default:
+			j.pass(s.Where(), "%s", firstLine(step.Reply))
+		}
+	}
+}
+
+func (j *judge) expn() {
+	for _, s := range j.services("smtp") {
+		step := s.Any("expn")
+		switch {
+		case step == nil:
+		case code(step.Reply) == 250:
+			j.warn(s.Where(), "expands a name that nobody has: %s", firstLine(step.Reply)).fix("%s", j.mend(s, "vrfy"))
+		default:
+			j.pass(s.Where(), "%s", firstLine(step.Reply))
+		}
+	}
+}
+
+func (j *judge) size() {
+	sizes := map[string]map[uint16]string{}
+	for _, s := range j.services("smtp") {
+		list := s.best()
+		if list == nil {
+			continue
+		}
+		value, ok := parameter(list, "SIZE")
+		n, err := strconv.ParseUint(value, 10, 63)
+		switch {
+		case !ok:
+			j.pass(s.Where(), "no SIZE: no limit is told")
+		case value == "":
+			j.pass(s.Where(), "SIZE without a number: no fixed limit")
+		case err != nil:
+			j.fail(s.Where(), "SIZE %q is no number", value).fix("send digits alone")
+		case n == 0:
+			j.pass(s.Where(), "no fixed limit")
+		case n < 10_000_000:
+			j.warn(s.Where(), "%d bytes: less than 10 MB", n).fix("raise the limit: attachments grow by a third in transport")
+		default:
+			j.pass(s.Where(), "%d bytes", n)
+		}
+		key := s.Host + " (" + s.Addr.String() + ")"
+		if sizes[key] == nil {
+			sizes[key] = map[uint16]string{}
+		}
+		sizes[key][s.Port] = value
+	}
+	for _, host := range slices.Sorted(maps.Keys(sizes)) {
+		by := sizes[host]
+		if a, ok := by[465]; ok {
+			if b, ok := by[587]; ok && a != b {
+				j.warn(host, "465 says %s and 587 says %s", a, b).fix("give both ports one limit")
+			}
+		}
+	}
+}
+
+func (j *judge) extensions() {
+	for _, s := range j.services("smtp") {
+		list := s.best()
+		if list == nil {
+			continue
+		}
+		var wrong []string
+		if has(list, "SMTPUTF8") && !has(list, "8BITMIME") {
+			wrong = append(wrong, "SMTPUTF8 without 8BITMIME (RFC 6531, 3.1)")
+		}
+		if has(list, "BINARYMIME") && !has(list, "CHUNKING") {
+			wrong = append(wrong, "BINARYMIME without CHUNKING (RFC 3030, 3)")
+		}
+		if len(wrong) > 0 {
+			j.fail(s.Where(), "%s", strings.Join(wrong, "; ")).with(strings.Join(list, "\n")).fix("offer both or neither; look for a proxy that removes keywords")
+		} else {
+			j.pass(s.Where(), "%s", strings.Join(list, ", "))
+		}
+	}
+}

@@ -1,0 +1,160 @@
+package mail
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/x509"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"herald/resolve"
+)
+
+// Certificate usages of TLSA records (RFC 6698, 2.1.1).
+const (
+	usagePKIXTA = 0
+	usagePKIXEE = 1
+	usageDANETA = 2
+	usageDANEEE = 3
+)
+
+// usable says whether SMTP and its kin heed the record (RFC 7672, 3.1: usages 0 and 1 are
+// not for SMTP; RFC 6698, 2.1: known selectors and matching types).
+func usable(r *dns.TLSA) bool {
+	if r.Usage != usageDANETA && r.Usage != usageDANEEE || r.Selector > 1 || r.MatchingType > 2 {
+		return false
+	}
+	want := map[uint8]int{1: 64, 2: 128}[r.MatchingType]
+	_, err := hex.DecodeString(r.Certificate)
+	return err == nil && (want == 0 && len(r.Certificate) > 0 || len(r.Certificate) == want)
+}
+
+// matches says whether the record is of the certificate (RFC 6698, 2.1.2 and 2.1.3).
+func matches(r *dns.TLSA, c *x509.Certificate) bool {
+	data := c.Raw
+	if r.Selector == 1 {
+		data = c.RawSubjectPublicKeyInfo
+	}
+	switch r.MatchingType {
+	case 1:
+		sum := sha256.Sum256(data)
+		data = sum[:]
+	case 2:
+		sum := sha512.Sum512(data)
+		data = sum[:]
+	}
+	want, err := hex.DecodeString(r.Certificate)
+	return err == nil && bytes.Equal(want, data)
+}
+
+// verifyDANE says by which record the chain is good, nil for none, and why not (RFC 7671,
+// 5.1 and 5.2; RFC 7672, 3.1 and 3.2): an end entity's record is compared with the leaf,
+// and neither its names nor its dates matter; a trust anchor's is looked for in the chain,
+// which must then lead to it, with a good date and one of the names.
+func verifyDANE(records []*dns.TLSA, chain []*x509.Certificate, names []string, at time.Time) (*dns.TLSA, string) {
+	why := "no record is of this certificate"
+	if len(chain) == 0 {
+		return nil, "no certificate was shown"
+	}
+	for _, r := range records {
+		if usable(r) && r.Usage == usageDANEEE && matches(r, chain[0]) {
+			return r, ""
+		}
+	}
+	for _, r := range records {
+		if !usable(r) || r.Usage != usageDANETA {
+			continue
+		}
+		anchor := slices.IndexFunc(chain, func(c *x509.Certificate) bool { return matches(r, c) })
+		if anchor < 0 {
+			why = "the trust anchor of a record is not in the chain that is sent"
+			continue
+		}
+		if covers(chain[0], names) == "" {
+			why = "the trust anchor fits, the names of the certificate do not"
+			continue
+		}
+		if err := leadsTo(chain, anchor, at); err != nil {
+			why = "the trust anchor is there, the chain does not lead to it: " + err.Error()
+			continue
+		}
+		return r, ""
+	}
+	return nil, why
+}
+
+// leadsTo verifies a chain with one of its own certificates as the root.
+func leadsTo(chain []*x509.Certificate, anchor int, at time.Time) error {
+	if anchor == 0 {
+		return nil
+	}
+	roots, between := x509.NewCertPool(), x509.NewCertPool()
+	roots.AddCert(chain[anchor])
+	for _, c := range chain[1:anchor] {
+		between.AddCert(c)
+	}
+	_, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+	return err
+}
+
+// dane is what the DNS says about one port of a host.
+type dane struct {
+	answer       resolve.Answer
+	records      []*dns.TLSA // usable ones
+	all          []*dns.TLSA
+	owner        string
+	names        []string // that a trust anchor's leaf may have
+	insecureBase string   // why the records do not count: the MX or the addresses are not secure
+}
+
+// daneOf looks the TLSA records of a port up, and whether they count: RFC 7672, 2.2 wants
+// the MX records, the addresses and the TLSA records all secure.
+func (j *judge) daneOf(s *Service) dane {
+	if isAddress(s.Host) || s.Host == "" {
+		return dane{answer: resolve.Answer{Status: resolve.Unasked}}
+	}
+	d := dane{names: []string{s.Host}}
+	base := s.Host
+	a, aaaa := j.lookup(s.Host, dns.TypeA), j.lookup(s.Host, dns.TypeAAAA)
+	secure := a.Authentic || a.Status != resolve.Found
+	secure = secure && (aaaa.Authentic || aaaa.Status != resolve.Found) && (a.Status == resolve.Found || aaaa.Status == resolve.Found)
+	d.owner = fmt.Sprintf("_%d._tcp.%s", s.Port, base)
+	d.answer = j.lookup(d.owner, dns.TypeTLSA)
+	if aliases := a.Aliases(); d.answer.Status != resolve.Found && len(aliases) > 0 { // RFC 7672, 2.1.3
+		base = bare(aliases[len(aliases)-1])
+		d.owner = fmt.Sprintf("_%d._tcp.%s", s.Port, base)
+		d.answer = j.lookup(d.owner, dns.TypeTLSA)
+	}
+	d.all = resolve.Of[*dns.TLSA](d.answer)
+	for _, r := range d.all {
+		if usable(r) {
+			d.records = append(d.records, r)
+		}
+	}
+	switch mx := j.lookup(j.f.Question.Domain, dns.TypeMX); {
+	case !secure:
+		d.insecureBase = "the addresses of " + s.Host + " are not signed"
+	case isMX(s) && j.f.Question.Domain != "" && mx.Status == resolve.Found && !mx.Authentic:
+		d.insecureBase = "the MX records of " + j.f.Question.Domain + " are not signed"
+	}
+	if isMX(s) && j.f.Question.Domain != "" {
+		d.names = append(d.names, j.f.Question.Domain)
+	}
+	return d
+}
+
+// counts says whether senders heed the records.
+func (d dane) counts() bool {
+	return d.answer.Status == resolve.Found && d.answer.Authentic && d.insecureBase == "" && len(d.records) > 0
+}
+
+// paste is the record for a certificate, as RFC 7671, 5.1 advises: 3 1 1.
+func paste(owner string, leaf *x509.Certificate) string {
+	sum := sha256.Sum256(leaf.RawSubjectPublicKeyInfo)
+	return fmt.Sprintf("%s. IN TLSA 3 1 1 %x", owner, sum)
+}

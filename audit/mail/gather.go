@@ -1,0 +1,367 @@
+package mail
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+	"golang.org/x/net/idna"
+
+	"herald/resolve"
+	"herald/wire"
+)
+
+// Gatherer asks. The zero value asks the network, and no DNS.
+type Gatherer struct {
+	Records   resolve.Records // nil asks nobody
+	Resolver  string          // what Records is, for the facts
+	Trusted   bool            // the AD bit of Records was named as trusted
+	Caller    wire.Caller     // limits, manners and transport; zero limits take mail's own
+	Relay     string          // mailbox of the relay test; "" is one at example.net
+	Sender    string          // reverse-path of the relay test; "" is postmaster at the EHLO name, or the null one
+	Patience  time.Duration   // for a greeting, and for any reply; 0 is 60 s
+	Space     time.Duration   // between connections to one address on port 25; 0 is 1 s, negative is none
+	TLSScan   bool            // enumerate versions and suites: some dozens of connections to each port
+	Injection bool            // the STARTTLS injection probe, last, on its own connection
+	Documents bool            // fetch what the domain publishes over HTTPS
+}
+
+// ErrQuestion says what is wrong with a question.
+var ErrQuestion = errors.New("a domain, or a host, or services")
+
+// mailPorts are the ports that mail is expected on, and how it is spoken there (RFC 8314,
+// 7; RFC 5804, 1.8).
+var mailPorts = []struct {
+	port     uint16
+	protocol string
+	security string
+}{
+	{25, "smtp", "plain"}, {465, "smtp", "tls"}, {587, "smtp", "plain"},
+	{993, "imap", "tls"}, {143, "imap", "plain"}, {995, "pop3", "tls"}, {110, "pop3", "plain"},
+	{4190, "sieve", "plain"},
+}
+
+// Gather asks everything that the question needs, and returns what was learnt also where
+// ctx ends early. The error is of the question, never of a server.
+func (g Gatherer) Gather(ctx context.Context, q Question) (*Facts, error) {
+	f := &Facts{
+		Format: Format, Question: q, Began: time.Now().UTC().Truncate(time.Second), Resolver: g.Resolver, Trusted: g.Trusted,
+		Scanned: g.TLSScan, Injected: g.Injection, Certificates: map[string][]byte{},
+	}
+	began := time.Now()
+	if err := q.check(); err != nil {
+		return nil, err
+	}
+	if f.Question.Domain != "" {
+		f.Question.Domain = asciiName(q.Domain)
+	}
+	recorder := &resolve.Recorder{Of: g.Records}
+	if g.Records == nil {
+		recorder.Of = nobody{}
+	}
+	p := &plan{g: g, ctx: ctx, facts: f, dns: recorder, services: map[string]*Service{}}
+	switch {
+	case f.Question.Domain != "":
+		p.domain()
+	case q.Host != "":
+		p.host(asciiName(q.Host), "host", mailPortNumbers()...)
+	default:
+		for _, s := range q.Services {
+			host, port, _ := net.SplitHostPort(s)
+			n, _ := strconv.ParseUint(port, 10, 16)
+			p.host(asciiName(host), "service", uint16(n))
+		}
+	}
+	p.all.Wait()
+	p.reverse()
+	for _, s := range p.services {
+		f.Services = append(f.Services, s)
+	}
+	slices.SortFunc(f.Services, func(a, b *Service) int {
+		return cmp.Or(cmp.Compare(mxFirst(a), mxFirst(b)), cmp.Compare(a.Host, b.Host), a.Addr.Compare(b.Addr), cmp.Compare(a.Port, b.Port))
+	})
+	slices.SortFunc(f.Documents, func(a, b Document) int { return cmp.Or(cmp.Compare(a.Role, b.Role), cmp.Compare(a.URL, b.URL)) })
+	f.Answers = recorder.Answers()
+	f.TookMS = ms(time.Since(began))
+	return f, nil
+}
+
+func mxFirst(s *Service) int {
+	if s.AskedAs("mx") {
+		return 0
+	}
+	return 1
+}
+
+func mailPortNumbers() []uint16 {
+	var list []uint16
+	for _, p := range mailPorts {
+		list = append(list, p.port)
+	}
+	return list
+}
+
+func (q Question) check() error {
+	given := 0
+	for _, is := range []bool{q.Domain != "", q.Host != "", len(q.Services) > 0} {
+		if is {
+			given++
+		}
+	}
+	if given != 1 {
+		return ErrQuestion
+	}
+	if q.Domain != "" {
+		if _, ok := dns.IsDomainName(asciiName(q.Domain)); !ok || strings.ContainsAny(q.Domain, " :/@") {
+			return fmt.Errorf("%q is no domain: %w", q.Domain, ErrQuestion)
+		}
+	}
+	for _, s := range q.Services {
+		host, port, err := net.SplitHostPort(s)
+		if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || n == 0 || host == "" {
+			return fmt.Errorf("%q: write host:port: %w", s, ErrQuestion)
+		}
+	}
+	return nil
+}
+
+// asciiName is a name as the DNS has it, without a final dot.
+func asciiName(name string) string {
+	name = strings.TrimSuffix(strings.ToLower(strings.TrimSpace(name)), ".")
+	if ascii, err := idna.Lookup.ToASCII(name); err == nil {
+		return ascii
+	}
+	return name
+}
+
+type nobody struct{}
+
+func (nobody) Lookup(_ context.Context, name string, qtype uint16) resolve.Answer {
+	return resolve.Answer{Name: dns.CanonicalName(name), Type: dns.Type(qtype).String(), Status: resolve.Unasked, Reason: "no DNS is asked"}
+}
+
+// plan is one run: what is asked of whom. Addresses run side by side; one address has one
+// lane for port 25 and one for its other ports.
+type plan struct {
+	g     Gatherer
+	ctx   context.Context
+	facts *Facts
+	dns   *resolve.Recorder
+	all   sync.WaitGroup
+
+	mu       sync.Mutex
+	services map[string]*Service
+	lanes    map[string]*sync.Mutex
+}
+
+// domain asks what the domain publishes, and tests each promise.
+func (p *plan) domain() {
+	name := p.facts.Question.Domain
+	p.all.Go(func() { // the DNS: the judge's own walks, whose answers are recorded
+		j := judgeOf(p.ctx, p.facts, p.dns, Options{})
+		j.walkRecords()
+	})
+	p.all.Go(func() {
+		mx := p.dns.Lookup(p.ctx, name, dns.TypeMX)
+		records := resolve.Of[*dns.MX](mx)
+		const mostMX = 10
+		for i, rr := range records[:min(len(records), mostMX)] {
+			if host := asciiName(rr.Mx); host != "" && i < mostMX {
+				p.host(host, fmt.Sprintf("mx %d", rr.Preference), 25)
+				p.host(host, "mx host", mailPortNumbers()[1:]...)
+			}
+		}
+		if mx.Status == resolve.NoData {
+			p.host(name, "mx implicit", 25) // RFC 5321, 5.1
+		}
+	})
+	for _, srv := range srvNames {
+		p.all.Go(func() {
+			for _, rr := range resolve.Of[*dns.SRV](p.dns.Lookup(p.ctx, srv.name+"."+name, dns.TypeSRV)) {
+				if host := asciiName(rr.Target); host != "" && srv.protocol != "" {
+					p.hostAs(host, "srv "+srv.name, srv.protocol, srv.security, rr.Port)
+				}
+			}
+		})
+	}
+	if p.g.Documents {
+		p.documents(name)
+	}
+}
+
+// srvNames are the SRV records of mail (RFC 6186, 3; RFC 8314, 5.1; RFC 5804, 1.8).
+var srvNames = []struct{ name, protocol, security string }{
+	{"_submissions._tcp", "smtp", "tls"}, {"_submission._tcp", "smtp", "plain"},
+	{"_imaps._tcp", "imap", "tls"}, {"_imap._tcp", "imap", "plain"},
+	{"_pop3s._tcp", "pop3", "tls"}, {"_pop3._tcp", "pop3", "plain"},
+	{"_sieve._tcp", "sieve", "plain"}, {"_autodiscover._tcp", "", ""},
+}
+
+func (p *plan) documents(name string) {
+	fetch := func(role, url string, hosts ...string) {
+		p.all.Go(func() {
+			for _, h := range hosts { // no document where no name is
+				if addrs, _, _ := resolve.Addresses(p.ctx, p.dns, h); len(addrs) == 0 {
+					return
+				}
+			}
+			d := p.fetch(role, url)
+			if role == "autoconfig" || role == "autoconfig-wellknown" {
+				p.promised(d)
+			}
+		})
+	}
+	fetch("mta-sts", "https://mta-sts."+name+"/.well-known/mta-sts.txt", "mta-sts."+name)
+	fetch("autoconfig", "https://autoconfig."+name+"/mail/config-v1.1.xml?emailaddress=postmaster@"+name, "autoconfig."+name)
+	fetch("autoconfig-wellknown", "https://"+name+"/.well-known/autoconfig/mail/config-v1.1.xml", name)
+	fetch("autodiscover", "https://autodiscover."+name+"/autodiscover/autodiscover.xml", "autodiscover."+name)
+}
+
+func (p *plan) fetch(role, url string) Document {
+	f := resolve.Fetcher{Records: p.dns, Transport: p.g.Caller.Transport, UserAgent: p.g.Caller.Manners.UserAgent}
+	got := f.Get(p.ctx, url)
+	d := Document{Role: role, URL: got.URL, Addr: got.Addr, Status: got.Status, Type: got.Type, Location: got.Location,
+		Body: string(got.Body), Cut: got.Cut, MS: ms(got.Took)}
+	if got.Failure != nil {
+		d.Failure = failure("fetch", got.Failure)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d.Chain = p.keep(got.Chain)
+	p.facts.Documents = append(p.facts.Documents, d)
+	return d
+}
+
+// promised connects to every server that a configuration for mail clients names.
+func (p *plan) promised(d Document) {
+	config, err := parseAutoconfig(d.Body)
+	if err != nil {
+		return
+	}
+	const most = 12
+	for _, s := range config[:min(len(config), most)] {
+		host := strings.ReplaceAll(s.Host, "%emaildomain%", p.facts.Question.Domain)
+		if _, ok := dns.IsDomainName(host); ok && s.Port != 0 && s.Protocol != "" {
+			p.hostAs(asciiName(host), "autoconfig "+s.Type, s.Protocol, s.security(), s.Port)
+		}
+	}
+}
+
+// host asks all given ports of all addresses of a host.
+func (p *plan) host(host, reason string, ports ...uint16) {
+	for _, port := range ports {
+		protocol, security := customOf(port)
+		p.hostAs(host, reason, protocol, security, port)
+	}
+}
+
+// customOf is what is spoken on a port by custom; SMTP on ports without one.
+func customOf(port uint16) (protocol, security string) {
+	for _, m := range mailPorts {
+		if m.port == port {
+			return m.protocol, m.security
+		}
+	}
+	return "", "plain" // whatever greets there
+}
+
+func (p *plan) hostAs(host, reason, protocol, security string, port uint16) {
+	p.all.Go(func() {
+		addrs := []netip.Addr{}
+		if addr, err := netip.ParseAddr(host); err == nil {
+			addrs = append(addrs, addr.Unmap())
+		} else {
+			addrs, _, _ = resolve.Addresses(p.ctx, p.dns, host)
+		}
+		const mostAddresses = 8
+		for _, addr := range addrs[:min(len(addrs), mostAddresses)] {
+			p.service(&Service{Host: host, Addr: addr, Port: port, Protocol: protocol, Security: security}, reason)
+		}
+	})
+}
+
+// service asks a service once, whatever the reasons.
+func (p *plan) service(s *Service, reason string) {
+	key := fmt.Sprintf("%s %s %d %s %s", s.Host, s.Addr, s.Port, s.Protocol, s.Security)
+	lane := s.Addr.String()
+	if s.Port != 25 {
+		lane = fmt.Sprintf("%s %d", s.Addr, s.Port)
+	}
+	p.mu.Lock()
+	if known, ok := p.services[key]; ok {
+		if !slices.Contains(known.Asked, reason) {
+			known.Asked = append(known.Asked, reason)
+			slices.Sort(known.Asked)
+		}
+		p.mu.Unlock()
+		return
+	}
+	s.Asked = []string{reason}
+	p.services[key] = s
+	if p.lanes == nil {
+		p.lanes = map[string]*sync.Mutex{}
+	}
+	if p.lanes[lane] == nil {
+		p.lanes[lane] = new(sync.Mutex)
+	}
+	turn := p.lanes[lane]
+	p.mu.Unlock()
+	p.all.Go(func() {
+		turn.Lock()
+		defer turn.Unlock()
+		v := &visit{plan: p, s: s}
+		v.whole()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for _, t := range []*wire.TLSState{v.main, v.noName, v.other} {
+			if t != nil {
+				p.keep(t.Chain)
+			}
+		}
+	})
+}
+
+// keep stores certificates and returns their keys.
+func (p *plan) keep(chain []*x509.Certificate) []string {
+	const most = 12 // certificates in one chain
+	var keys []string
+	for _, c := range chain[:min(len(chain), most)] {
+		k := certificateKey(c.Raw)
+		p.facts.Certificates[k] = c.Raw
+		keys = append(keys, k)
+	}
+	return keys
+}
+
+// reverse asks for the names of all addresses, and for those names' addresses, after the
+// connections are over: the greetings name hosts too.
+func (p *plan) reverse() {
+	if p.g.Records == nil {
+		return
+	}
+	for _, s := range p.services {
+		p.facts.Services = append(p.facts.Services, s)
+	}
+	j := judgeOf(p.ctx, p.facts, p.dns, Options{})
+	j.walkHosts()
+	p.facts.Services = nil
+}
+
+// randomName is a local part that surely does not exist.
+func randomName() string {
+	b := make([]byte, 6)
+	rand.Read(b)
+	return "no-such-user-" + hex.EncodeToString(b)
+}

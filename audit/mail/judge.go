@@ -1,0 +1,366 @@
+package mail
+
+import (
+	"cmp"
+	"context"
+	"crypto/x509"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"herald/fingerprint"
+	"herald/resolve"
+)
+
+// State is how a finding ends. Stable words, part of the output; the same as those of
+// package audit.
+type State string
+
+const (
+	Fail    State = "fail"
+	Warn    State = "warn"
+	Unknown State = "unknown" // could not be determined; the reason and the next step are told
+	Pass    State = "pass"
+	NA      State = "n/a" // does not apply here
+)
+
+// States are all states, the worst first.
+var States = []State{Fail, Warn, Unknown, Pass, NA}
+
+// Severity is how much a finding that is no pass matters. Stable words.
+type Severity string
+
+const (
+	Critical Severity = "critical"
+	High     Severity = "high"
+	Medium   Severity = "medium"
+	Low      Severity = "low"
+	Info     Severity = "info"
+)
+
+// Severities are all severities, the worst first.
+var Severities = []Severity{Critical, High, Medium, Low, Info}
+
+// Finding is the verdict of one check at one place.
+type Finding struct {
+	Check    string   `json:"finding"` // id of the check: "C3"
+	State    State    `json:"state"`
+	Severity Severity `json:"severity"`
+	Area     string   `json:"area"`
+	Where    string   `json:"where"` // a domain, a host, or host:port (address)
+	Text     string   `json:"seen"`  // the verdict in a sentence
+	Rule     string   `json:"expected,omitempty"`
+	Ref      string   `json:"ref,omitempty"`      // the standard and its section
+	Evidence []string `json:"evidence,omitempty"` // what was heard or published, as it was
+	Fix      string   `json:"fix,omitempty"`      // what to do
+	Record   string   `json:"record,omitempty"`   // a DNS record, ready to paste
+}
+
+// Check is one rule. Its id is stable.
+type Check struct {
+	ID       string
+	Area     string
+	Title    string
+	Severity Severity // where the rule's context does not say otherwise
+	Ref      string   // standards and sections
+	Rule     string   // what must be so
+	judge    func(*judge)
+}
+
+// Areas are the areas of checks, in the order of reports.
+var Areas = []string{
+	"ports", "greeting and names", "starttls", "certificate", "tls", "authentication", "smtp",
+	"imap, pop3 and sieve", "dns", "sender authentication", "transport policies", "promises",
+}
+
+// Checks are all checks, in the order of reports.
+var Checks = slices.Concat(portChecks, greetingChecks, starttlsChecks, certificateChecks, tlsChecks, authChecks, smtpChecks,
+	mailboxChecks, dnsChecks, senderChecks, transportChecks, promiseChecks)
+
+// Options are what a verdict depends on beside the facts.
+type Options struct {
+	At         time.Time         // as of when; zero is when the facts were gathered
+	Later      time.Duration     // every date is judged also so much later; 0 is 14 days, negative is not
+	Roots      *x509.CertPool    // who is trusted; nil is the system's
+	Profile    string            // of TLS; "" is mozilla-intermediate for client ports, and RFC 9325 for port 25
+	Issuers    map[string]string // organisation of a private CA to the identifier that it has in CAA records
+	Signatures *fingerprint.Set  // nil is the built-in
+}
+
+// Judge gives a verdict on the facts. It does no input or output.
+func Judge(f *Facts, o Options) []Finding {
+	j := judgeOf(context.Background(), f, resolve.NewRecorded(f.Answers), o)
+	for _, c := range Checks {
+		j.run(c)
+	}
+	order := map[string]int{}
+	for i, c := range Checks {
+		order[c.ID] = i
+	}
+	slices.SortStableFunc(j.findings, func(a, b Finding) int {
+		return cmp.Or(compareFindings(a, b), order[a.Check]-order[b.Check])
+	})
+	return j.findings
+}
+
+func compareFindings(a, b Finding) int {
+	return cmp.Or(
+		cmp.Compare(slices.Index(Areas, a.Area), slices.Index(Areas, b.Area)),
+		cmp.Compare(slices.Index(States, a.State), slices.Index(States, b.State)),
+		severityIfBad(a)-severityIfBad(b),
+	)
+}
+
+func severityIfBad(f Finding) int {
+	if f.State == Pass || f.State == NA {
+		return 0
+	}
+	return slices.Index(Severities, f.Severity)
+}
+
+// Count counts findings by state.
+func Count(findings []Finding) map[State]int {
+	n := map[State]int{}
+	for _, f := range findings {
+		n[f.State]++
+	}
+	return n
+}
+
+// Worst is the worst severity among findings that fail, or failing that warn; "" without.
+func Worst(findings []Finding) (State, Severity) {
+	for _, state := range States[:3] {
+		best := -1
+		for _, f := range findings {
+			if i := slices.Index(Severities, f.Severity); f.State == state && (best < 0 || i < best) {
+				best = i
+			}
+		}
+		if best >= 0 {
+			return state, Severities[best]
+		}
+	}
+	return Pass, ""
+}
+
+// judge is one judgement under way.
+type judge struct {
+	ctx      context.Context
+	f        *Facts
+	dns      resolve.Records
+	o        Options
+	at       time.Time
+	check    Check
+	findings []Finding
+	products map[*Service]product
+}
+
+type product struct{ name, version string }
+
+func judgeOf(ctx context.Context, f *Facts, records resolve.Records, o Options) *judge {
+	j := &judge{ctx: ctx, f: f, dns: records, o: o, at: o.At, products: map[*Service]product{}}
+	if j.at.IsZero() {
+		j.at = f.Began
+	}
+	if o.Later == 0 {
+		j.o.Later = 14 * 24 * time.Hour
+	}
+	if o.Signatures == nil {
+		j.o.Signatures = fingerprint.Builtin()
+	}
+	return j
+}
+
+// run runs a check; one that has nothing to say does not apply.
+func (j *judge) run(c Check) {
+	before := len(j.findings)
+	j.check = c
+	c.judge(j)
+	if len(j.findings) == before {
+		j.na(j.subject(), "nothing here that this applies to")
+	}
+}
+
+// walkRecords runs the checks of the DNS for the questions that they ask, side by side.
+func (j *judge) walkRecords() {
+	j.walk(slices.Concat(dnsChecks, senderChecks, transportChecks, promiseChecks))
+}
+
+// walkHosts runs those whose questions depend on what servers said.
+func (j *judge) walkHosts() {
+	j.walk(slices.Concat(greetingChecks, certificateChecks, dnsChecks, senderChecks, transportChecks))
+}
+
+func (j *judge) walk(checks []Check) {
+	var all sync.WaitGroup
+	for _, c := range checks {
+		all.Go(func() { judgeOf(j.ctx, j.f, j.dns, j.o).run(c) })
+	}
+	all.Wait()
+}
+
+// subject is what the question is about.
+func (j *judge) subject() string {
+	q := j.f.Question
+	return cmp.Or(q.Domain, q.Host, strings.Join(q.Services, ", "))
+}
+
+func (j *judge) find(state State, where, format string, a ...any) *Finding {
+	text := format
+	if len(a) > 0 {
+		text = fmt.Sprintf(format, a...)
+	}
+	j.findings = append(j.findings, Finding{
+		Check: j.check.ID, State: state, Severity: j.check.Severity, Area: j.check.Area, Where: where,
+		Text: text, Rule: j.check.Rule, Ref: j.check.Ref,
+	})
+	return &j.findings[len(j.findings)-1]
+}
+
+func (j *judge) pass(where, format string, a ...any) *Finding {
+	return j.find(Pass, where, format, a...)
+}
+func (j *judge) warn(where, format string, a ...any) *Finding {
+	return j.find(Warn, where, format, a...)
+}
+func (j *judge) fail(where, format string, a ...any) *Finding {
+	return j.find(Fail, where, format, a...)
+}
+func (j *judge) na(where, format string, a ...any) *Finding { return j.find(NA, where, format, a...) }
+
+// unknown says why nothing can be said, and what to do about it.
+func (j *judge) unknown(where, next, format string, a ...any) *Finding {
+	f := j.find(Unknown, where, format, a...)
+	f.Fix = next
+	return f
+}
+
+func (f *Finding) sev(s Severity) *Finding { f.Severity = s; return f }
+func (f *Finding) fix(format string, a ...any) *Finding {
+	f.Fix = format
+	if len(a) > 0 {
+		f.Fix = fmt.Sprintf(format, a...)
+	}
+	return f
+}
+func (f *Finding) record(format string, a ...any) *Finding {
+	f.Record = fmt.Sprintf(format, a...)
+	return f
+}
+
+// with adds evidence; empty words are none.
+func (f *Finding) with(evidence ...string) *Finding {
+	for _, e := range evidence {
+		if e = strings.TrimRight(e, "\r\n"); e != "" {
+			f.Evidence = append(f.Evidence, clip(e, 2000))
+		}
+	}
+	return f
+}
+
+// unresolved adds an unknown for a lookup that failed; false where it did not.
+func (j *judge) unresolved(where string, a resolve.Answer) bool {
+	switch a.Status {
+	case resolve.Found, resolve.NoData, resolve.NoName:
+		return false
+	case resolve.Unasked:
+		j.na(where, "%s %s was not asked: %s", a.Type, bare(a.Name), a.Reason)
+	case resolve.Bogus:
+		j.unknown(where, "mend the zone's signatures; until then every validating resolver answers SERVFAIL", "%s %s does not validate (bogus)", a.Type, bare(a.Name)).with(a.Reason)
+	default:
+		j.unknown(where, "ask again; if it stays, look at the zone's name servers", "%s %s could not be looked up: %s", a.Type, bare(a.Name), a.Status).with(a.Reason)
+	}
+	return true
+}
+
+func bare(name string) string {
+	if name == "." {
+		return name
+	}
+	return strings.TrimSuffix(name, ".")
+}
+
+// lookup asks the DNS, or the facts.
+func (j *judge) lookup(name string, qtype uint16) resolve.Answer {
+	return j.dns.Lookup(j.ctx, name, qtype)
+}
+
+// services are those of a protocol on one of the ports; no ports is any.
+func (j *judge) services(protocol string, ports ...uint16) []*Service {
+	var list []*Service
+	for _, s := range j.f.Services {
+		if (protocol == "" || s.Protocol == protocol) && (len(ports) == 0 || slices.Contains(ports, s.Port)) {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// isMX says whether the service is one where mail is delivered.
+func isMX(s *Service) bool { return s.Protocol == "smtp" && (s.Port == 25 || s.AskedAs("mx")) }
+
+// exchangers are the services where mail is delivered.
+func (j *judge) exchangers() []*Service {
+	var list []*Service
+	for _, s := range j.f.Services {
+		if isMX(s) {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// declared says whether the domain promises the service.
+func declared(s *Service) bool {
+	return s.AskedAs("srv") || slices.ContainsFunc(s.Asked, func(a string) bool {
+		return strings.HasPrefix(a, "srv ") || strings.HasPrefix(a, "autoconfig ")
+	}) || s.AskedAs("service")
+}
+
+// product is what runs there, by what it said.
+func (j *judge) product(s *Service) product {
+	if p, ok := j.products[s]; ok {
+		return p
+	}
+	claims := j.o.Signatures.Match(evidenceOf(s))
+	name, _ := fingerprint.Best(claims, "product")
+	version, _ := fingerprint.Best(claims, "version")
+	p := product{name.Value, version.Value}
+	j.products[s] = p
+	return p
+}
+
+// evidenceOf is what the service said, under the keys that signatures read.
+func evidenceOf(s *Service) []fingerprint.Evidence {
+	var all []fingerprint.Evidence
+	for _, step := range s.Steps {
+		text := strings.TrimRight(step.Reply, "\r\n")
+		key := map[string]string{"greeting": "greeting", "ehlo": "ehlo", "capability": "capability", "capa": "capa", "quit": "quit", "logout": "logout"}[step.Name]
+		if s.Protocol == "imap" && step.Name == "id" {
+			key, text = "id", idList(text)
+		}
+		if key != "" && text != "" {
+			all = append(all, fingerprint.Evidence{Key: s.Protocol + "." + key, Text: []byte(text), TLS: step.TLS})
+		}
+	}
+	if s.Protocol == "sieve" || s.Protocol == "pop3" {
+		for _, tls := range []bool{false, true} {
+			if v, ok := parameter(s.offers(tls), "IMPLEMENTATION"); ok {
+				all = append(all, fingerprint.Evidence{Key: s.Protocol + ".implementation", Text: []byte(v), TLS: tls})
+			}
+		}
+	}
+	return all
+}
+
+// idList is the list in an untagged ID response (RFC 2971, 3.2).
+func idList(reply string) string {
+	for line := range strings.Lines(reply) {
+		if rest, ok := strings.CutPrefix(line, "* ID "); ok {
+			return strings.TrimRight(rest, "\r\n")
+		}
+	}
+	return ""
+}

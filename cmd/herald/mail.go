@@ -1,0 +1,381 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"herald/audit/mail"
+	"herald/resolve"
+	"herald/wire"
+)
+
+// mailFlags are the flags of herald mail.
+type mailFlags struct {
+	host, hello, relay, sender, at, facts, from, format, output, profile string
+	services, dkim, senders, resolves, zones, cas, connect, issuers      []string
+	dns                                                                  string
+	why, all, tlsScan, injection, noDocuments                            bool
+	timeout, patience                                                    time.Duration
+}
+
+func mailCommand() *cobra.Command {
+	var f mailFlags
+	c := &cobra.Command{
+		Use:   "mail DOMAIN",
+		Short: "verify the setup of a domain's, or a host's, mail",
+		Long: `Mail asks everything that a domain publishes about its mail, connects to every server
+that is named there, and says for each of its checks whether it holds: fail, warn,
+unknown, pass, or n/a. docs/mail.md describes the checks.
+
+Each server gets one ordinary connection for each address and port, and two more to see
+its certificates; on port 25 one at a time, a second apart. No password and no message is
+ever sent: recipients are tried up to RCPT, then taken back. --tls-scan makes some dozens
+of connections to each port, --injection one more that some log as abuse: both only when
+they are asked for.
+
+Exit status: 0 nothing fails, 1 something fails, 2 wrong usage, 3 something could not be
+determined, and nothing fails. With --format nagios it is that of a monitoring plugin.`,
+		Example: `  herald mail example.org --dkim s2026
+  herald mail example.org --zone planned.zone --at +14d
+  herald mail --host mail.example.org --ca private-root.pem
+  herald mail --services 172.16.238.11:25,172.16.238.11:993
+  herald mail example.org --facts facts.json && herald mail --from facts.json --why`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return runMail(c, f, args) },
+	}
+	fl := c.Flags()
+	fl.StringVar(&f.host, "host", "", "verify all mail ports of this `HOST`, and no domain")
+	fl.StringSliceVar(&f.services, "services", nil, "verify these `HOST:PORT`s, and nothing else")
+	fl.StringSliceVar(&f.dkim, "dkim", nil, "`SELECTORS` of the domain's DKIM keys")
+	fl.StringSliceVar(&f.senders, "senders", nil, "`ADDRESSES` that mail of the domain goes out from")
+	fl.StringVar(&f.dns, "dns", "", "ask this DNS server alone, and believe its AD bit: `ADDRESS[:PORT]` (default: the system's)")
+	fl.StringSliceVar(&f.zones, "zone", nil, "take these zone `FILES` for the DNS: test what is planned")
+	fl.StringSliceVar(&f.resolves, "resolve", nil, "`NAME=ADDRESS`: the name has this address, whatever the DNS says")
+	fl.StringSliceVar(&f.connect, "connect-to", nil, "`HOST:PORT=ADDRESS:PORT`: connect there instead, for ports that are published elsewhere")
+	fl.StringSliceVar(&f.cas, "ca", nil, "trust the roots in these PEM `FILES`, too")
+	fl.StringSliceVar(&f.issuers, "ca-name", nil, "`ORGANISATION=IDENTIFIER`: how a private authority is called in CAA records")
+	fl.StringVar(&f.at, "at", "", "judge as of a `TIME`: +14d from now, or 2026-12-31")
+	fl.StringVar(&f.facts, "facts", "", "save what was gathered in `FILE`")
+	fl.StringVar(&f.from, "from", "", "judge what `FILE` holds, without a network")
+	fl.StringVar(&f.hello, "helo", "", "`NAME` to introduce ourselves (default: the address literal of our side)")
+	fl.StringVar(&f.relay, "relay-to", "", "foreign `MAILBOX` to try for an open relay (default: one at example.net)")
+	fl.StringVar(&f.sender, "sender", "", "`MAILBOX` to try it from (default: the null sender, or postmaster at --helo)")
+	fl.BoolVar(&f.tlsScan, "tls-scan", false, "enumerate TLS versions and cipher suites, paced: some dozens of connections to each port")
+	fl.StringVar(&f.profile, "tls-profile", "", "hold suites to a profile: "+strings.Join(mail.ProfileNames(), ", "))
+	fl.BoolVar(&f.injection, "injection", false, "try whether commands get past STARTTLS, on a connection of its own, last")
+	fl.BoolVar(&f.noDocuments, "no-documents", false, "fetch nothing over HTTPS")
+	fl.DurationVar(&f.patience, "patience", 60*time.Second, "how long to wait for a greeting, and for any reply")
+	fl.DurationVar(&f.timeout, "timeout", 10*time.Minute, "for everything")
+	fl.BoolVar(&f.why, "why", false, "under each row: rule, evidence and fix")
+	fl.BoolVarP(&f.all, "all", "a", false, "a row for each place, also where all is well")
+	fl.StringVar(&f.format, "format", "table", strings.Join(mailFormats, ", "))
+	fl.StringVarP(&f.output, "output", "o", "", "write to `FILE` instead of standard output")
+	return c
+}
+
+func runMail(c *cobra.Command, f mailFlags, args []string) error {
+	if !slices.Contains(mailFormats, f.format) {
+		return usagef("--format %q: %s", f.format, strings.Join(mailFormats, ", "))
+	}
+	if f.profile != "" && !slices.Contains(mail.ProfileNames(), f.profile) {
+		return usagef("--tls-profile %q: %s", f.profile, strings.Join(mail.ProfileNames(), ", "))
+	}
+	options, err := f.options()
+	if err != nil {
+		return usage(err)
+	}
+	facts, err := f.obtain(c.Context(), args)
+	if err != nil {
+		return err
+	}
+	if options.At, err = f.asOf(facts.Began); err != nil {
+		return usage(err)
+	}
+	if f.facts != "" {
+		if err := writeTo(f.facts, facts.Write); err != nil {
+			return usagef("--facts: %w", err)
+		}
+	}
+	findings := mail.Judge(facts, options)
+	out := c.OutOrStdout()
+	width, _ := terminal(out)
+	style := mail.Style{Colour: f.output == "" && colourful(out), All: f.all, Why: f.why, Width: width}
+	write := func(w io.Writer) error { return writeMail(w, f.format, facts, findings, style) }
+	if f.output != "" && f.output != "-" {
+		err = writeTo(f.output, write)
+	} else {
+		err = write(out)
+	}
+	if err != nil {
+		return err
+	}
+	if c.Context().Err() != nil {
+		return errors.New("stopped; what was gathered until then is judged")
+	}
+	if status := mailExit(f.format, findings); status != 0 {
+		return exitStatus(status)
+	}
+	return nil
+}
+
+func writeTo(name string, write func(io.Writer) error) error {
+	file, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(file), file.Close())
+}
+
+// obtain gathers, or reads what was gathered before.
+func (f mailFlags) obtain(ctx context.Context, args []string) (*mail.Facts, error) {
+	if f.from != "" {
+		if len(args) > 0 || f.host != "" || len(f.services) > 0 {
+			return nil, usagef("--from: the facts say what they are about; leave domain, --host and --services out")
+		}
+		file, err := os.Open(f.from)
+		if err != nil {
+			return nil, usagef("--from: %w", err)
+		}
+		defer file.Close()
+		facts, err := mail.ReadFacts(f.from, file)
+		return facts, usage(err)
+	}
+	q := mail.Question{Host: f.host, Services: f.services, Selectors: f.dkim, Senders: f.senders}
+	if len(args) == 1 {
+		q.Domain = args[0]
+	}
+	for _, a := range f.senders {
+		if _, err := netip.ParseAddr(a); err != nil {
+			return nil, usagef("--senders: %w", err)
+		}
+	}
+	g, err := f.gatherer(len(f.services) > 0)
+	if err != nil {
+		return nil, usage(err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	facts, err := g.Gather(ctx, q)
+	if errors.Is(err, mail.ErrQuestion) {
+		return nil, usagef("%w (see 'herald mail --help')", err)
+	}
+	return facts, err
+}
+
+func (f mailFlags) gatherer(servicesOnly bool) (mail.Gatherer, error) {
+	g := mail.Gatherer{
+		Caller:   wire.Caller{Manners: wire.Manners{Hello: f.hello}},
+		Relay:    f.relay,
+		Sender:   f.sender,
+		Patience: f.patience, TLSScan: f.tlsScan, Injection: f.injection, Documents: !f.noDocuments,
+	}
+	for flag, value := range map[string]string{"--helo": f.hello, "--relay-to": f.relay, "--sender": f.sender} {
+		if strings.ContainsAny(value, "\r\n<> ") {
+			return g, fmt.Errorf("%s %q: without spaces and angle brackets", flag, value)
+		}
+	}
+	if len(f.connect) > 0 {
+		elsewhere, err := parseConnect(f.connect)
+		if err != nil {
+			return g, err
+		}
+		g.Caller.Transport = elsewhere
+	}
+	var err error
+	if g.Records, g.Resolver, g.Trusted, err = f.records(servicesOnly); err != nil {
+		return g, err
+	}
+	return g, nil
+}
+
+// records are who is asked for the DNS: zone files before a server, overrides before both.
+func (f mailFlags) records(servicesOnly bool) (records resolve.Records, name string, trusted bool, err error) {
+	var server *resolve.Server
+	switch {
+	case f.dns != "":
+		addr, err := parseServer(f.dns)
+		if err != nil {
+			return nil, "", false, err
+		}
+		server = &resolve.Server{Addrs: []netip.AddrPort{addr}, Trusted: true}
+		name, trusted = addr.String(), true
+	case len(f.zones) == 0 && !servicesOnly:
+		system, err := resolve.SystemServer()
+		if err != nil {
+			return nil, "", false, err
+		}
+		server, name = &system, system.Addrs[0].String()
+	}
+	if server != nil {
+		records = *server
+	}
+	if len(f.zones) > 0 {
+		zone, err := readZones(f.zones, records)
+		if err != nil {
+			return nil, "", false, err
+		}
+		records, name, trusted = zone, strings.TrimSuffix("zone file, "+name, ", "), true
+	}
+	names := map[string][]netip.Addr{}
+	for _, r := range f.resolves {
+		host, text, ok := strings.Cut(r, "=")
+		addr, err := netip.ParseAddr(text)
+		if !ok || err != nil || host == "" {
+			return nil, "", false, fmt.Errorf("--resolve %q: write it like mail.example.test=172.16.238.11", r)
+		}
+		host = strings.ToLower(strings.TrimSuffix(host, "."))
+		names[host] = append(names[host], addr.Unmap())
+	}
+	if records == nil && (len(names) > 0 || servicesOnly) {
+		if len(names) == 0 {
+			return resolve.Override{Names: names, Of: systemOrNobody()}, "", false, nil
+		}
+		records = systemOrNobody()
+	}
+	if len(names) > 0 {
+		records = resolve.Override{Names: names, Of: records}
+	}
+	return records, name, trusted, nil
+}
+
+// systemOrNobody resolves the names of services; where there is no resolver, addresses
+// still work.
+func systemOrNobody() resolve.Records {
+	if s, err := resolve.SystemServer(); err == nil {
+		return s
+	}
+	return resolve.Server{}
+}
+
+func readZones(names []string, otherwise resolve.Records) (*resolve.Zone, error) {
+	var zone *resolve.Zone
+	for _, name := range names {
+		file, err := os.Open(name)
+		if err != nil {
+			return nil, fmt.Errorf("--zone: %w", err)
+		}
+		if zone == nil {
+			zone, err = resolve.ReadZone(name, file)
+		} else {
+			err = zone.Add(name, file)
+		}
+		if err := errors.Join(err, file.Close()); err != nil {
+			return nil, fmt.Errorf("--zone: %w", err)
+		}
+	}
+	zone.Else = otherwise
+	return zone, nil
+}
+
+func parseServer(text string) (netip.AddrPort, error) {
+	if a, err := netip.ParseAddr(text); err == nil {
+		return netip.AddrPortFrom(a, 53), nil
+	}
+	a, err := netip.ParseAddrPort(text)
+	if err != nil {
+		return a, fmt.Errorf("--dns %q: want an address, or address:port", text)
+	}
+	return a, nil
+}
+
+// elsewhere connects to other places than it is asked to.
+type elsewhere struct {
+	wire.Network
+	to map[string]netip.AddrPort // by host:port, and by address:port
+}
+
+func parseConnect(list []string) (elsewhere, error) {
+	e := elsewhere{to: map[string]netip.AddrPort{}}
+	for _, text := range list {
+		from, to, _ := strings.Cut(text, "=")
+		addr, err := netip.ParseAddrPort(to)
+		host, port, bad := net.SplitHostPort(from)
+		if err != nil || bad != nil || host == "" || port == "" {
+			return e, fmt.Errorf("--connect-to %q: write it like mail.example.test:25=127.0.0.1:2525", text)
+		}
+		e.to[strings.ToLower(net.JoinHostPort(host, port))] = addr
+	}
+	return e, nil
+}
+
+func (e elsewhere) Dial(ctx context.Context, at wire.Endpoint) (net.Conn, error) {
+	for _, key := range []string{net.JoinHostPort(strings.ToLower(at.Name), fmt.Sprint(at.Addr.Port())), at.Addr.String()} {
+		if to, ok := e.to[key]; ok {
+			at.Addr = to
+			break
+		}
+	}
+	return e.Network.Dial(ctx, at)
+}
+
+func (f mailFlags) options() (mail.Options, error) {
+	o := mail.Options{Profile: f.profile, Issuers: map[string]string{}}
+	for _, text := range f.issuers {
+		organisation, id, ok := strings.Cut(text, "=")
+		if !ok || organisation == "" || id == "" {
+			return o, fmt.Errorf("--ca-name %q: write it like \"Example CA=ca.example.test\"", text)
+		}
+		o.Issuers[organisation] = id
+	}
+	if len(f.cas) == 0 {
+		return o, nil
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	for _, name := range f.cas {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return o, fmt.Errorf("--ca: %w", err)
+		}
+		if block, _ := pem.Decode(text); block == nil || !pool.AppendCertsFromPEM(text) {
+			return o, fmt.Errorf("--ca %s: no certificate in PEM", name)
+		}
+	}
+	o.Roots = pool
+	return o, nil
+}
+
+// asOf is when to judge: relative to now, or to when the facts were gathered.
+func (f mailFlags) asOf(began time.Time) (time.Time, error) {
+	if f.at == "" {
+		return began, nil
+	}
+	if later, ok := strings.CutPrefix(f.at, "+"); ok {
+		d, err := parseDays(later)
+		return began.Add(d), err
+	}
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if t, err := time.Parse(layout, f.at); err == nil {
+			return t, nil
+		}
+	}
+	return began, fmt.Errorf("--at %q: want +14d, or 2026-12-31, or a time like 2026-12-31T12:00:00Z", f.at)
+}
+
+func parseDays(text string) (time.Duration, error) {
+	if n, ok := strings.CutSuffix(text, "d"); ok {
+		var count int
+		if _, err := fmt.Sscanf(n, "%d", &count); err == nil && fmt.Sprint(count) == n && count >= 0 && count < 36500 {
+			return time.Duration(count) * 24 * time.Hour, nil
+		}
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 {
+		return 0, fmt.Errorf("--at +%s: want days or hours, like +14d or +36h", text)
+	}
+	return d, nil
+}
