@@ -30,6 +30,16 @@ func dockerHides(a resolve.Answer) bool {
 	return err == nil && addr.Addr() == resolve.DockerDNS
 }
 
+// hidden adds an unknown where Docker's resolver says that there is nothing; false where
+// it does not.
+func (j *judge) hidden(where string, a resolve.Answer) bool {
+	if !dockerHides(a) || !a.Absent() {
+		return false
+	}
+	j.unknown(where, "name a DNS server that holds the zone: --dns ADDRESS, or --zone FILE", "no %s records; but Docker's own resolver answered, which hides them", a.Type)
+	return true
+}
+
 func (j *judge) mxRecords() (resolve.Answer, []*dns.MX) {
 	a := j.lookup(j.domain(), dns.TypeMX)
 	list := resolve.Of[*dns.MX](a)
@@ -53,8 +63,7 @@ func (j *judge) mx() {
 	case len(list) > 0:
 		j.pass(j.domain(), "%d", len(list)).with(a.Records...)
 	case j.unresolved(j.domain(), a):
-	case dockerHides(a):
-		j.unknown(j.domain(), "name a DNS server that holds the zone: --dns ADDRESS, or --zone FILE", "no MX records; but Docker's own resolver answered, which hides MX and TXT records of containers' names")
+	case j.hidden(j.domain(), a):
 	case len(addrs) > 0:
 		j.warn(j.domain(), "no MX record: mail goes to the domain's own address").sev(Medium).fix("publish the exchanger").record("%s. IN MX 10 mail.%s.", j.domain(), j.domain())
 	case a.Status == resolve.NoName && v4.Status == resolve.NoName:

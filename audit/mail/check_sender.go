@@ -48,8 +48,7 @@ func (j *judge) spfOne() {
 		j.fail(j.domain(), "%d records: receivers take that for an error", len(t.records)).with(t.records...).fix("join them into one")
 	case len(t.records) == 0 && len(near) > 0:
 		j.fail(j.domain(), "a record that does not begin with v=spf1 and a space").with(near...).fix("write it right")
-	case len(t.records) == 0 && dockerHides(a):
-		j.unknown(j.domain(), "name a DNS server that holds the zone: --dns ADDRESS, or --zone FILE", "no TXT records; but Docker's own resolver answered, which hides them")
+	case len(t.records) == 0 && j.hidden(j.domain(), a):
 	case len(t.records) == 0:
 		j.fail(j.domain(), "none").fix("say who sends for the domain").record("%s. IN TXT \"v=spf1 mx -all\"", j.domain())
 	case len(near) > 0:
@@ -189,6 +188,9 @@ func (j *judge) dkim() {
 			j.unresolved(name, a)
 			continue
 		}
+		if j.hidden(name, a) {
+			continue
+		}
 		j.dkimKey(name, a.Texts())
 	}
 }
@@ -285,14 +287,13 @@ func (j *judge) dmarcRecords() {
 			n := w.many[at]
 			j.fail(at, "%d DMARC records: none of them counts", n).with(j.lookup("_dmarc."+at, dns.TypeTXT).Texts()...).fix("keep one")
 		}
-	case r == nil && len(w.failed) > 0:
-		j.unknown(j.domain(), "ask again", "could not be looked up").with(w.failed...)
 	case r == nil && len(malformed) > 0:
 		j.fail(j.domain(), "a record that is none: v=DMARC1 must come first").with(malformed...).fix("write it right").record("_dmarc.%s. IN TXT \"v=DMARC1; p=none; rua=mailto:postmaster@%s\"", j.domain(), j.domain())
+	case r == nil && len(w.failed) > 0:
+		j.unknown(j.domain(), "ask again", "could not be looked up").with(w.failed...)
 	case r == nil && apex:
 		j.fail(j.domain(), "a record in the wrong place: it must stand at _dmarc.%s", j.domain()).fix("move it")
-	case r == nil && dockerHides(j.lookup(j.domain(), dns.TypeTXT)):
-		j.unknown(j.domain(), "name a DNS server that holds the zone: --dns ADDRESS, or --zone FILE", "no record; but Docker's own resolver answered, which hides TXT records")
+	case r == nil && j.hidden(j.domain(), j.lookup("_dmarc."+j.domain(), dns.TypeTXT)):
 	case r == nil:
 		j.fail(j.domain(), "none, here or above (%d questions)", w.queries).fix("publish one, to begin with for the reports alone").record("_dmarc.%s. IN TXT \"v=DMARC1; p=none; rua=mailto:postmaster@%s\"", j.domain(), j.domain())
 	case len(r.problems) > 0:

@@ -91,6 +91,8 @@ func (j *judge) mtaSTS() {
 	case !known:
 		j.unresolved(where, j.lookup(where, dns.TypeTXT))
 		return
+	case j.hidden(where, j.lookup(where, dns.TypeTXT)):
+		return
 	case len(list) == 0 && d != nil && d.Status == 200:
 		j.warn(where, "a policy is served, and no record announces it: senders do not look").with(d.Body).fix("publish the record").record("%s. IN TXT \"v=STSv1; id=%s\"", where, j.at.Format("20060102150405"))
 		return
@@ -224,6 +226,9 @@ func (j *judge) tlsReports() {
 	a := j.lookup(where, dns.TypeTXT)
 	if !a.Known() {
 		j.unresolved(where, a)
+		return
+	}
+	if j.hidden(where, a) {
 		return
 	}
 	var list []string

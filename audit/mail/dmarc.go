@@ -6,6 +6,8 @@ import (
 
 	"github.com/miekg/dns"
 	"golang.org/x/net/publicsuffix"
+
+	"herald/resolve"
 )
 
 // dmarcRecord is a policy record (RFC 9989, 4.7). Tags that are not known are ignored.
@@ -91,7 +93,7 @@ func tested(policy string) string {
 // as none.
 func (j *judge) dmarcAt(domain string) (r *dmarcRecord, many int, answered bool) {
 	a := j.lookup("_dmarc."+domain, dns.TypeTXT)
-	if !a.Known() {
+	if !a.Known() && a.Status != resolve.Unasked { // what a zone file leaves out is not there
 		return nil, 0, false
 	}
 	for _, text := range a.Texts() {

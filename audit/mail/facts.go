@@ -60,7 +60,7 @@ type Service struct {
 	Port     uint16     `json:"port"`
 	Protocol string     `json:"protocol"`          // that belongs there: smtp, imap, pop3, sieve
 	Security string     `json:"security"`          // how it begins there: plain, tls
-	Asked    []string   `json:"asked"`             // why: "mx 10", "srv _imaps._tcp", "autoconfig imap", "host"
+	Asked    []string   `json:"asked"`             // why: "mx 10", "srv _imaps._tcp", "autoconfig imap", "host", "host of an exchanger", "service"
 	Names    []string   `json:"names,omitempty"`   // by which clients know it
 	Local    string     `json:"local,omitempty"`   // our address on that connection
 	Dials    int        `json:"dials"`             // connections that were made

@@ -180,7 +180,7 @@ func (p *plan) domain() {
 		for i, rr := range records[:min(len(records), mostMX)] {
 			if host := asciiName(rr.Mx); host != "" && i < mostMX {
 				p.host(host, fmt.Sprintf("mx %d", rr.Preference), 25)
-				p.host(host, "mx host", mailPortNumbers()[1:]...)
+				p.host(host, "host of an exchanger", mailPortNumbers()[1:]...)
 			}
 		}
 		if mx.Status == resolve.NoData {

@@ -148,6 +148,7 @@ func (s *Service) mechanisms(tls bool) []string {
 	if offered == nil {
 		return nil
 	}
+	list = []string{}
 	for _, item := range offered {
 		words := strings.Fields(item)
 		if len(words) == 0 {
@@ -199,7 +200,7 @@ func (s *Service) greetingName() string {
 // ehloName is the host that the reply to EHLO names.
 func (s *Service) ehloName() string {
 	step := s.Any("ehlo")
-	if step == nil || len(step.Reply) < 5 {
+	if step == nil || len(step.Reply) < 5 || code(step.Reply) != 250 {
 		return ""
 	}
 	words := strings.Fields(step.Reply[4:])

@@ -263,7 +263,9 @@ func (r spfResolver) LookupMX(_ context.Context, name string) ([]*net.MX, error)
 	a := r.j.lookup(name, dns.TypeMX)
 	var list []*net.MX
 	for _, rr := range resolve.Of[*dns.MX](a) {
-		list = append(list, &net.MX{Host: rr.Mx, Pref: rr.Preference})
+		if rr.Mx != "." { // RFC 7505: nobody is there
+			list = append(list, &net.MX{Host: rr.Mx, Pref: rr.Preference})
+		}
 	}
 	return list, r.err(a)
 }

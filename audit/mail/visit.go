@@ -125,7 +125,7 @@ func (v *visit) converse(c *wire.Conversation, words []byte) {
 	if s.Protocol == "" {
 		s.Protocol = cmp.Or(found, "smtp")
 	}
-	if found != "" && found != s.Protocol && code(string(words)) == 0 {
+	if found != "" && found != s.Protocol {
 		s.Unasked = clip(string(words), 500)
 		return
 	}
