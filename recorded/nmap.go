@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"strconv"
 	"strings"
 
@@ -160,13 +159,10 @@ func (d *reader) port(address, name string, p *nmapPort) {
 			i.Heard[n].TLS = true
 		}
 	}
-	i.Target = fmt.Sprintf("%s:%d", name, p.Number)
 	if name == "" {
-		i.Target = fmt.Sprintf("%s:%d", address, p.Number)
-		if a, err := netip.ParseAddr(address); err == nil {
-			i.Target = netip.AddrPortFrom(a, p.Number).String()
-		}
+		name = address
 	}
+	i.Target = target(name, p.Number)
 	d.give(i)
 }
 

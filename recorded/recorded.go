@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"net/netip"
 	"strings"
 
 	"herald/fingerprint"
@@ -146,6 +147,17 @@ func protocolOf(heard []fingerprint.Evidence) string {
 		}
 	}
 	return ""
+}
+
+// target is a name or an address with its port, where that is known.
+func target(host string, port uint16) string {
+	if port == 0 {
+		return host
+	}
+	if a, err := netip.ParseAddr(host); err == nil {
+		return netip.AddrPortFrom(a, port).String()
+	}
+	return fmt.Sprintf("%s:%d", host, port)
 }
 
 func (d *reader) bad(err error) {

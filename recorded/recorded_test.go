@@ -76,6 +76,18 @@ func TestZgrabRedirects(t *testing.T) {
 	}
 }
 
+func TestTargets(t *testing.T) {
+	for _, c := range []struct {
+		host string
+		port uint16
+		want string
+	}{{"192.0.2.1", 25, "192.0.2.1:25"}, {"2001:db8::1", 25, "[2001:db8::1]:25"}, {"a.example", 25, "a.example:25"}, {"2001:db8::1", 0, "2001:db8::1"}} {
+		if got := target(c.host, c.port); got != c.want {
+			t.Errorf("%s and %d is %s, want %s", c.host, c.port, got, c.want)
+		}
+	}
+}
+
 func TestServicePrint(t *testing.T) {
 	for _, c := range []struct{ print, want string }{
 		{`SF-Port1-TCP:V=7%r(NULL,5,"a\x20\"b\"\r\n")%r(Help,2,"\0\\\.")`, "NULL=a \"b\"\r\n|Help=\x00\\."},

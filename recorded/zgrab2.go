@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"herald/fingerprint"
@@ -18,9 +17,9 @@ import (
 // zgrab2 reads a line of zgrab2's output (https://github.com/zmap/zgrab2, zgrab2_schemas):
 // one host, with a result for each scan. Each is an item.
 func (d *reader) zgrab2(r *record) {
-	target := r.Domain
-	if target == "" || r.IP != "" {
-		target = r.IP
+	host := r.IP
+	if host == "" {
+		host = r.Domain
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Data)) {
 		var g grab
@@ -35,10 +34,7 @@ func (d *reader) zgrab2(r *record) {
 		if err != nil {
 			d.bad(fmt.Errorf("data.%s.result: %w", name, plain(err)))
 		}
-		i.Target = target
-		if g.Port != 0 {
-			i.Target += ":" + strconv.Itoa(int(g.Port))
-		}
+		i.Target = target(host, g.Port)
 		d.give(i)
 	}
 }

@@ -20,7 +20,9 @@ func replayCommand() *cobra.Command {
 		Short: "conclude again from recorded transcripts, without a network",
 		Long: `Replay leads each transcript (written by 'herald scan --transcripts DIR', or by hand)
 through the same walk as a scan: the first connection of the record is the first that
-the walk opens. A wrong answer can be reported with a transcript alone.`,
+the walk opens. Where it took place is read from its first note ("# herald scan TARGET"),
+or else from what it concludes ("= port 5269", "= confirmed xmpp") and from its first
+words. A wrong answer can be reported with a transcript alone.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			set, err := f.set(fingerprint.Builtin(), c.ErrOrStderr())
