@@ -45,6 +45,7 @@ type Conversation struct {
 	firstByte time.Duration // from stood to the first byte; 0 while there is none
 	failure   *Failure
 	closed    bool
+	secrets   [][]byte // masked in the record
 	saidFew   [96]byte // what we say to most servers fits
 }
 

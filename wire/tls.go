@@ -16,12 +16,13 @@ import (
 // suite of the standard library and one X25519 key share: the cheapest hello that
 // nearly every server accepts.
 type TLSOffer struct {
-	PostQuantum bool                  // also offer X25519MLKEM768, which costs a scanner half as much again
-	ALPN        []string              // protocols, most wanted first; nil offers none
-	NoSNI       bool                  // leave the server name out
-	MinVersion  uint16                // tls.VersionTLS10 where 0
-	MaxVersion  uint16                // the newest where 0
-	Certificate TLSCertificateChooser // nil takes whichever the server prefers
+	PostQuantum bool                   // also offer X25519MLKEM768, which costs a scanner half as much again
+	ALPN        []string               // protocols, most wanted first; nil offers none
+	NoSNI       bool                   // leave the server name out
+	MinVersion  uint16                 // tls.VersionTLS10 where 0
+	MaxVersion  uint16                 // the newest where 0
+	Certificate TLSCertificateChooser  // nil takes whichever the server prefers
+	Sessions    tls.ClientSessionCache // what to resume from, and where to keep tickets; nil resumes nothing
 }
 
 // TLSCertificateChooser restricts the signature algorithms, so that a server with an
@@ -39,6 +40,7 @@ type TLSState struct {
 	Chain      []*x509.Certificate // as sent, leaf first
 	OCSP       []byte              // stapled response, DER
 	Duration   time.Duration       // of the handshake
+	Resumed    bool                // an earlier session was resumed
 }
 
 // VersionName is "TLS 1.3" and the like.
@@ -70,6 +72,7 @@ func (o TLSOffer) config(serverName string) *tls.Config {
 		CipherSuites:       allSuites(),
 		CurvePreferences:   classicGroups,
 		NextProtos:         o.ALPN,
+		ClientSessionCache: o.Sessions,
 	}
 	if o.PostQuantum {
 		cfg.CurvePreferences = hybridGroups
@@ -144,7 +147,7 @@ func (c *Conversation) handshake() error {
 	s := session.ConnectionState()
 	c.tls = &TLSState{
 		Version: s.Version, Cipher: s.CipherSuite, ALPN: s.NegotiatedProtocol, ServerName: name,
-		Curve: curveName(s.CurveID), Chain: s.PeerCertificates, OCSP: s.OCSPResponse, Duration: time.Since(began),
+		Curve: curveName(s.CurveID), Chain: s.PeerCertificates, OCSP: s.OCSPResponse, Duration: time.Since(began), Resumed: s.DidResume,
 	}
 	c.session = session
 	c.conn = session

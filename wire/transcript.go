@@ -95,6 +95,7 @@ func (c *Conversation) Exchange() Exchange {
 			x.End += " " + strconv.Itoa(int(c.failure.Alert))
 		}
 	}
+	x.mask(c.secrets)
 	return x
 }
 
