@@ -106,7 +106,10 @@ func (w *walk) begin() {
 	}
 	// No TLS here. What the server said instead is worth reading.
 	failure, words := c.Failure(), c.Pending()
-	w.words = w.words || len(words) > 0
+	if len(words) > 0 { // the clear may tell nothing more
+		w.words = true
+		keep(c.seen, "tcp.answer", words)
+	}
 	w.hangUp(c, nil)
 	w.service.Failure = failure // unless the clear tells more
 	switch failure.Kind {
@@ -116,7 +119,7 @@ func (w *walk) begin() {
 		if w.ctx.Err() != nil {
 			return
 		}
-		w.words = failure.Kind == wire.TLSFailed
+		w.words = w.words || failure.Kind == wire.TLSFailed
 		w.step(c, "the handshake failed", string(failure.Kind))
 		if again := w.connect(wire.Plain, "once more in the clear"); again != nil {
 			if len(words) > 0 {

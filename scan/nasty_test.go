@@ -43,6 +43,9 @@ func TestWalkMeetsNastyServers(t *testing.T) {
 				meeting.Go(func() {
 					name := fmt.Sprintf("%s, on port %d", s.Name, port)
 					found := New(impatient).Look(context.Background(), Target{Host: "127.0.0.1", Addr: e.Addr.Addr(), Port: port}, e)
+					if found.Verdict == Silent && len(found.Evidence()) > 0 && found.TLS() == nil {
+						t.Errorf("%s: silent, and %q was heard", name, found.Evidence()[0].Text)
+					}
 					if found.Duration > impatient.Timeout+slack {
 						t.Errorf("%s: it takes %s", name, found.Duration)
 					}
