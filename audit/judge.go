@@ -73,7 +73,7 @@ func (j *judge) add(state State, id, expected, seen string) *Finding {
 	if j.service.Guess && state == Fail {
 		f.State = Warn
 	}
-	if j.service.Guess && expected != "" {
+	if j.service.Guess && expected != "" && id != "published-everywhere" && id != "cleartext-login" {
 		f.Expected += " (a guess from the container's port and image)"
 	}
 	j.findings = append(j.findings, f)
