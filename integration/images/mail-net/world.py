@@ -35,11 +35,11 @@ import web
 import zones
 
 WORLD = "/world"
-NET, NET6 = "172.30.53.", "fd30:53::"
+NET, NET6 = "198.18.53.", "2001:2:0:53::"
 GATEWAY, NAMES, RESOLVER, WEB, CLOSED = 1, 2, 3, 4, 9
 POSTFIX, EXIM, LAX, SLOW, FIRST_FAKE = 10, 11, 12, 20, 30
 CLIENT_PORTS = [465, 587, 143, 993, 110, 995, 4190]
-ROW_KEYS = {"domain", "fault", "finds", "also", "args", "drop", "add", "dnssec", "host", "clients", "policy", "autoconfig"}
+ROW_KEYS = {"domain", "fault", "sound", "finds", "also", "injection", "tls_scan", "drop", "add", "dnssec", "host", "clients", "policy", "autoconfig"}
 HOST_KEYS = {"all", "addresses", "six", "ptr", "ports", "container"}
 SRV = {"_submissions": 465, "_submission": 587, "_imaps": 993, "_imap": 143, "_pop3s": 995, "_pop3": 110, "_sieve": 4190}
 
