@@ -39,6 +39,9 @@ var opensSockets = []string{"wire", "wire/wiretest", "resolve", "fleet"}
 // isPure does no I/O but through what it is given.
 var isPure = []string{"fingerprint", "report", "recorded"}
 
+// gathers are the files of audit that read files and gather facts; the others judge.
+var gathers = []string{"audit/gather.go", "audit/compose.go"}
+
 func TestArrowsRunDown(t *testing.T) {
 	for pkg, files := range sources(t) {
 		allowed, known := mayImport[pkg]
@@ -55,6 +58,9 @@ func TestArrowsRunDown(t *testing.T) {
 				}
 				if slices.Contains(isPure, pkg) && (imported == "os" || imported == "net" || imported == "net/http") {
 					t.Errorf("%s imports %s: %s does no I/O of its own", name, imported, pkg)
+				}
+				if pkg == "audit" && (imported == "os" || imported == "net") && !slices.Contains(gathers, name) {
+					t.Errorf("%s imports %s: what judges does no I/O", name, imported)
 				}
 				if pkg == "probes" && (imported == "crypto/tls" || imported == "net" || imported == "os") {
 					t.Errorf("%s imports %s: connections and TLS are wire's", name, imported)
