@@ -159,6 +159,7 @@ func runScan(c *cobra.Command, f scanFlags, args []string) (err error) {
 	progress := newProgress(c.ErrOrStderr(), f.quiet || f.output == "" && f.format == "jsonl")
 	options.Progress = progress.show
 	options.Workers = affordable(c.ErrOrStderr(), options.Workers)
+	collectSeldom(options.Workers)
 	drained := drainAfter(c.Context(), f.maxTime)
 	options.Drain = drained
 	scanErr := scan.New(options).Run(context.WithoutCancel(c.Context()), source, sink)
