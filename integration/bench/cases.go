@@ -16,6 +16,7 @@ type kase struct {
 	n       int     // endpoints; 0 is as the flags say
 	workers int
 	delay   time.Duration
+	split   int // herald and the farm run as so many processes, a shard each; 0 is one
 	large   bool
 	check   func(m measured) string // what must hold besides, "" where it does; may be nil
 }
@@ -47,6 +48,12 @@ var cases = []kase{
 		return ""
 	}},
 	{name: "in-flight-5000", port: 25, n: 20000, workers: 5000, delay: 200 * time.Millisecond, check: atMost(90)},
+	{name: "in-flight-50000", port: 25, n: 100000, workers: 50000, delay: 5 * time.Second, split: 3, large: true, check: func(m measured) string {
+		if m.open < 50000 || m.rss > 1024 {
+			return fmt.Sprintf("%.0f open at most, wanted 50000; %.0f MB, wanted 1024", m.open, m.rss)
+		}
+		return ""
+	}},
 	{name: "start", port: 25, n: 1, check: func(m measured) string {
 		if m.wall > 20*time.Millisecond {
 			return fmt.Sprintf("%s, wanted 20ms", m.wall)

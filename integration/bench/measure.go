@@ -23,6 +23,7 @@ type measured struct {
 	wall        time.Duration
 	rss         float64 // MB at the most
 	connections float64
+	open        float64 // connections at the most
 	right       float64 // share; below 0 where the answers are not read
 }
 
@@ -65,11 +66,15 @@ func or[T comparable](v, otherwise T) T {
 
 // measure runs the floor, herald and the peers in turn, as often as there are rounds.
 func (o *options) measure(k kase) (met bool, err error) {
-	f, err := startFarm(k.delay)
-	if err != nil {
-		return false, err
-	}
+	var f farms
 	defer f.stop()
+	for range max(1, k.split) {
+		one, err := startFarm(k.delay)
+		if err != nil {
+			return false, err
+		}
+		f = append(f, one)
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return false, err
@@ -121,30 +126,70 @@ type scanner struct {
 	runs    []measured
 }
 
-func (o *options) once(s *scanner, k kase, f *farmProcess) (measured, error) {
+func (o *options) once(s *scanner, k kase, f farms) (measured, error) {
 	if _, err := f.counts(); err != nil {
 		return measured{}, err
 	}
 	path := filepath.Join(o.dir, "output")
-	output, err := os.Create(path)
+	output, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return measured{}, err
 	}
 	defer output.Close()
-	c := exec.Command(s.line[0], s.line[1:]...)
-	c.Stdout = output
 	began := time.Now()
-	if err := c.Run(); err != nil {
-		return measured{}, err
+	var all []*exec.Cmd
+	for i := range max(1, k.split) {
+		line := s.line
+		if k.split > 1 {
+			line = append(slices.Clone(line), "--shard", fmt.Sprintf("%d/%d", i+1, k.split), "--workers", strconv.Itoa(k.workers/k.split+1))
+		}
+		c := exec.Command(line[0], line[1:]...)
+		c.Stdout, c.Stderr = output, os.Stderr
+		if s.name == "floor" {
+			c.Stderr = nil
+		}
+		if err := c.Start(); err != nil {
+			return measured{}, err
+		}
+		all = append(all, c)
 	}
-	m := measured{n: k.n, wall: time.Since(began), cpu: c.ProcessState.UserTime() + c.ProcessState.SystemTime(), right: -1}
-	m.rss = float64(c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) / 1024
+	m := measured{n: k.n, right: -1}
+	for _, c := range all {
+		if err := c.Wait(); err != nil {
+			return measured{}, err
+		}
+		m.cpu += c.ProcessState.UserTime() + c.ProcessState.SystemTime()
+		m.rss += float64(c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) / 1024
+	}
+	m.wall = time.Since(began)
 	seen, err := f.counts()
-	m.connections = float64(seen.Connections)
+	m.connections, m.open = float64(seen.Connections), float64(seen.MostOpen)
 	if err == nil && s.answers {
 		m.right, err = rightAnswers(path, k)
 	}
 	return m, err
+}
+
+// farms serve the same endpoints together.
+type farms []*farmProcess
+
+func (all farms) counts() (sum counts, err error) {
+	for _, f := range all {
+		c, err := f.counts()
+		if err != nil {
+			return sum, err
+		}
+		sum.Connections += c.Connections
+		sum.MostOpen += c.MostOpen
+		sum.Handshakes += c.Handshakes
+	}
+	return sum, nil
+}
+
+func (all farms) stop() {
+	for _, f := range all {
+		f.stop()
+	}
 }
 
 // tell prints the medians, and says whether the goals of herald are met.
@@ -201,6 +246,7 @@ func median(runs []measured) measured {
 		wall:        time.Duration(of(func(m measured) float64 { return float64(m.wall) })),
 		rss:         of(func(m measured) float64 { return m.rss }),
 		connections: of(func(m measured) float64 { return m.connections }),
+		open:        of(func(m measured) float64 { return m.open }),
 		right:       of(func(m measured) float64 { return m.right }),
 	}
 }
