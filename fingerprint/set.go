@@ -415,28 +415,29 @@ func (s *Set) Match(all []Evidence) []Claim {
 // Merge sorts and deduplicates claims as Match does. A CPE name without a version goes where there
 // is one of the same product with a version: it says less, not otherwise.
 func Merge(claims []Claim) []Claim {
-	slices.SortStableFunc(claims, func(a, b Claim) int {
-		if a.Field != b.Field {
-			return slices.Index(Fields, a.Field) - slices.Index(Fields, b.Field)
-		}
-		return b.Certainty - a.Certainty
-	})
-	kept := claims[:0]
-	first := 0 // of the field, in kept
-	for i, c := range claims {
-		if len(kept) > 0 && kept[len(kept)-1].Field != c.Field {
-			first = len(kept)
-		}
-		if !slices.ContainsFunc(kept[first:], c.says) && !(c.Field == "cpe" && versionFollows(c, claims[i+1:], kept)) {
-			kept = append(kept, c)
+	merged := make([]Claim, 0, len(claims))
+	for _, field := range Fields {
+		first := len(merged)
+		for i := range claims {
+			c := &claims[i]
+			if c.Field != field || field == "cpe" && versionFollows(c, claims) {
+				continue
+			}
+			at := first // behind those that are as sure
+			for at < len(merged) && merged[at].Certainty >= c.Certainty {
+				at++
+			}
+			if !slices.ContainsFunc(merged[first:at], c.says) {
+				less := slices.DeleteFunc(merged[at:], c.says) // said before, less surely
+				merged = slices.Insert(merged[:at+len(less)], at, *c)
+			}
 		}
 	}
-	clear(claims[len(kept):])
-	return kept
+	return merged
 }
 
 // says whether another claim of the same field says the same.
-func (c Claim) says(other Claim) bool {
+func (c *Claim) says(other Claim) bool {
 	if c.Value != other.Value || c.Field != other.Field {
 		return false
 	}
@@ -447,21 +448,13 @@ func (c Claim) says(other Claim) bool {
 }
 
 // versionFollows says whether a CPE name without a version has one with a version beside it.
-func versionFollows(c Claim, lists ...[]Claim) bool {
+func versionFollows(c *Claim, claims []Claim) bool {
 	product, any := strings.CutSuffix(c.Value, anyVersion)
 	if !any {
 		return false
 	}
-	for _, list := range lists {
-		for _, other := range list {
-			if other.Field != "cpe" {
-				continue
-			}
-			rest, same := strings.CutPrefix(other.Value, product)
-			if same && strings.HasPrefix(rest, ":") && rest != anyVersion {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(claims, func(other Claim) bool {
+		rest, same := strings.CutPrefix(other.Value, product)
+		return other.Field == "cpe" && same && strings.HasPrefix(rest, ":") && rest != anyVersion
+	})
 }

@@ -32,6 +32,7 @@ type Conversation struct {
 	began    time.Time // dialling began
 	stood    time.Time // the connection stood
 	whole    time.Time // when the conversation must be over
+	given    bool      // whole is the context's end, not Limits.Whole
 	armed    time.Time // the deadline that stands at conn; zero for none
 	tls      *TLSState
 
@@ -58,8 +59,12 @@ func newConversation(ctx context.Context, conn net.Conn, e Endpoint, l Limits, m
 		heard: make([]byte, 0, firstBuffer),
 	}
 	if end, ok := ctx.Deadline(); ok && end.Before(c.whole) {
-		c.whole = end
+		c.whole, c.given = end, true
 	}
+	for u, ok := ctx.(until); ok; u, ok = ctx.(until) {
+		ctx = u.Context // its end is kept above, and to ask it costs a look at the clock
+	}
+	c.ctx = ctx
 	c.said = c.saidFew[:0]
 	// When ctx ends, a read or write under way must end too.
 	c.stop = context.AfterFunc(ctx, func() { conn.SetDeadline(longAgo) })
@@ -163,7 +168,7 @@ const moreWords = time.Second
 // ReadLine consumes a line, its line feed included. Whatever stands before the line feed
 // is kept, a carriage return or none.
 func (c *Conversation) ReadLine() ([]byte, error) {
-	until := time.Now().Add(c.limits.Reply)
+	var until time.Time
 	seen := 0
 	for {
 		pending := c.Pending()
@@ -176,6 +181,9 @@ func (c *Conversation) ReadLine() ([]byte, error) {
 		seen = len(pending)
 		if seen >= c.limits.Line {
 			return nil, c.fail(limitReached(OpRead, "line length in bytes", c.limits.Line))
+		}
+		if until.IsZero() {
+			until = time.Now().Add(c.limits.Reply)
 		}
 		if err := c.fill(until); err != nil {
 			return nil, c.silenceFails(err)
@@ -193,8 +201,11 @@ func (c *Conversation) ReadFull(n int) ([]byte, error) {
 
 // Peek waits for n bytes and returns them unconsumed.
 func (c *Conversation) Peek(n int) ([]byte, error) {
-	until := time.Now().Add(c.limits.Reply)
+	var until time.Time
 	for len(c.Pending()) < n {
+		if until.IsZero() {
+			until = time.Now().Add(c.limits.Reply)
+		}
 		if err := c.fill(until); err != nil {
 			return nil, c.silenceFails(err)
 		}
@@ -283,7 +294,7 @@ func (c *Conversation) send(from int) error {
 		c.armed = time.Time{} // to the point: crypto/tls takes a write that ran out for the end
 	}
 	for {
-		if err := c.arm(deadline, now); err != nil {
+		if err := c.arm(deadline); err != nil {
 			return c.fail(failureOf(OpWrite, err))
 		}
 		n, err := c.conn.Write(message)
@@ -293,7 +304,6 @@ func (c *Conversation) send(from int) error {
 		if message = message[n:]; !c.armedEarly(deadline, err) {
 			return c.fail(c.because(OpWrite, err))
 		}
-		now = c.armed
 	}
 }
 
@@ -382,16 +392,14 @@ func (c *Conversation) fill(until time.Time) error {
 
 // readBefore reads once, into the room behind what was heard.
 func (c *Conversation) readBefore(deadline time.Time) (int, error) {
-	now := time.Now()
 	for {
-		if err := c.arm(deadline, now); err != nil {
+		if err := c.arm(deadline); err != nil {
 			return 0, err
 		}
 		n, err := c.conn.Read(c.heard[len(c.heard):cap(c.heard)])
 		if n > 0 || err == nil || !c.armedEarly(deadline, err) {
 			return n, err
 		}
-		now = c.armed
 	}
 }
 
@@ -417,10 +425,10 @@ func (c *Conversation) because(op Op, err error) *Failure {
 	if cause := c.ctx.Err(); cause != nil {
 		return failureOf(op, cause)
 	}
-	if end, ok := c.ctx.Deadline(); ok && !time.Now().Before(end) {
-		return failureOf(op, context.DeadlineExceeded)
-	}
 	if !time.Now().Before(c.whole) {
+		if c.given {
+			return failureOf(op, context.DeadlineExceeded)
+		}
 		return limitReached(op, "the whole conversation's time", c.limits.Whole)
 	}
 	return f
@@ -445,10 +453,12 @@ func (c *Conversation) fail(f *Failure) *Failure {
 // earlier is left standing, since to set it costs as much as a small read and it hardly ever
 // runs out: who runs into it asks armedEarly. The first one is set as late as it can be for
 // the next reply to find it early enough.
-func (c *Conversation) arm(deadline, now time.Time) error {
-	if c.armed.IsZero() || deadline.Before(c.armed) || !now.Before(c.armed) {
-		if soon := now.Add(c.limits.Reply); soon.Before(deadline) {
-			deadline = soon
+func (c *Conversation) arm(deadline time.Time) error {
+	if c.armed.IsZero() || deadline.Before(c.armed) {
+		if c.armed.IsZero() {
+			if soon := time.Now().Add(c.limits.Reply); soon.Before(deadline) {
+				deadline = soon
+			}
 		}
 		if err := c.setDeadline(deadline); err != nil {
 			return err
@@ -457,10 +467,14 @@ func (c *Conversation) arm(deadline, now time.Time) error {
 	return c.ctx.Err() // asked after the deadline was set: its end may have been overwritten
 }
 
-// armedEarly says that err is only that the deadline which stands came before the one that
-// was meant.
+// armedEarly says that err is only that the deadline which stood came before the one that was
+// meant; none stands then.
 func (c *Conversation) armedEarly(deadline time.Time, err error) bool {
-	return c.armed.Before(deadline) && errors.Is(err, os.ErrDeadlineExceeded) && c.ctx.Err() == nil
+	early := c.armed.Before(deadline) && errors.Is(err, os.ErrDeadlineExceeded) && c.ctx.Err() == nil
+	if early {
+		c.armed = time.Time{}
+	}
+	return early
 }
 
 func (c *Conversation) setDeadline(t time.Time) error {
