@@ -52,14 +52,19 @@ start_daemon() {
 	have dockerd || install_packages docker.io
 	say "starting dockerd"
 	local log=${TMPDIR:-/tmp}/dockerd.log
+	# One that was killed leaves its pid, which may be somebody else's by now.
+	if have pgrep && ! pgrep -x dockerd >/dev/null; then
+		rm -f /var/run/docker.pid
+		pgrep -x containerd >/dev/null || rm -f /var/run/docker/containerd/containerd.pid
+	fi
 	# It has to outlive this script and its terminal.
 	setsid dockerd >"$log" 2>&1 </dev/null &
-	for _ in $(seq 120); do
+	for _ in $(seq 360); do # containers of a killed daemon take their time
 		answers && return
 		sleep 0.5
 	done
 	tail -n 20 "$log" >&2
-	die "dockerd does not answer after 60 s; its log is $log"
+	die "dockerd does not answer after 180 s; its log is $log"
 }
 
 engine() {
