@@ -123,6 +123,9 @@ func milliseconds(ms float64) time.Duration { return time.Duration(ms * float64(
 
 // Write writes facts as JSON.
 func (f *Facts) Write(w io.Writer) error {
+	if f.Services == nil {
+		f.Services = []*Fact{} // a list, though an empty one
+	}
 	e := json.NewEncoder(report.SafeJSON(w))
 	e.SetIndent("", " ")
 	return e.Encode(f)
