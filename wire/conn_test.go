@@ -77,7 +77,6 @@ func TestConversationIsHandedOverAndComesBack(t *testing.T) {
 }
 
 func TestLimitsHoldForLibraries(t *testing.T) {
-	short := wire.Limits{Reply: 50 * time.Millisecond, Whole: 5 * time.Second, Bytes: 64 << 10, Turns: 3}
 	hold := func(s net.Conn) { io.Copy(io.Discard, s) }
 	for _, test := range []struct {
 		name  string
@@ -107,6 +106,10 @@ func TestLimitsHoldForLibraries(t *testing.T) {
 		}, wire.Limit},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			short := wire.Limits{Dial: time.Minute, Reply: time.Minute, Whole: time.Minute, Bytes: 64 << 10, Turns: 3}
+			if test.want == wire.Timeout {
+				short.Reply = 50 * time.Millisecond // the others end by themselves
+			}
 			c, err := handOver(t, short, test.serve)
 			if err != nil {
 				t.Fatal(err)
@@ -134,7 +137,7 @@ func TestEndIsEndForLibraries(t *testing.T) {
 
 func TestDoorLetsTheHostIn(t *testing.T) {
 	e := wiretest.Start(t, func(net.Conn) {})
-	door, err := wire.Caller{Limits: wire.Limits{Dial: 2 * time.Second}}.OpenDoor(e.Addr.Addr())
+	door, err := wire.Caller{Limits: wire.Limits{Dial: time.Minute}}.OpenDoor(e.Addr.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}

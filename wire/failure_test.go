@@ -12,8 +12,12 @@ import (
 	"time"
 )
 
-// quick are limits for servers that are meant to fail.
-var quick = Limits{Dial: time.Second, TLS: 300 * time.Millisecond, Greeting: 100 * time.Millisecond, Reply: 100 * time.Millisecond, Settle: 20 * time.Millisecond, Whole: 5 * time.Second, Line: 1 << 10, Bytes: 8 << 10, Turns: 3}
+// quick are limits for servers that keep us waiting, patient those for servers that end by
+// themselves: however busy the machine, time is not what ends them.
+var (
+	quick   = Limits{Dial: time.Minute, TLS: 300 * time.Millisecond, Greeting: 100 * time.Millisecond, Reply: 100 * time.Millisecond, Settle: 20 * time.Millisecond, Whole: time.Minute, Line: 1 << 10, Bytes: 8 << 10, Turns: 3}
+	patient = Limits{Dial: time.Minute, TLS: time.Minute, Greeting: time.Minute, Reply: time.Minute, Settle: 20 * time.Millisecond, Whole: time.Minute, Line: quick.Line, Bytes: quick.Bytes, Turns: quick.Turns}
+)
 
 // TestEveryFailureIsProvoked has a real socket produce each kind of failure that a
 // conversation can meet; a kind that nothing here provokes fails the test.
@@ -80,7 +84,7 @@ func TestEveryFailureIsProvoked(t *testing.T) {
 				}
 				time.Sleep(5 * time.Millisecond) // the server's slowness is what is tested
 			}
-		}, caller: Caller{Limits: Limits{Whole: 100 * time.Millisecond, Reply: 5 * time.Second}}, talk: readLine, op: OpRead, kind: Limit},
+		}, caller: Caller{Limits: Limits{Whole: 100 * time.Millisecond}}, talk: readLine, op: OpRead, kind: Limit},
 		{name: "a line break inside a command", serve: hold, talk: func(c *Conversation) error { return c.Send("NOOP\r\nQUIT") }, op: OpWrite, kind: Internal},
 	}
 	seen := []Kind{NotFound, Unresolved, Excluded, Canceled} // the first three by tests of resolve and scan, the fourth below
@@ -96,8 +100,12 @@ func TestEveryFailureIsProvoked(t *testing.T) {
 			if p.tls {
 				e.Security = TLS
 			}
-			l := p.caller.Limits
-			p.caller.Limits = Limits{Dial: or(l.Dial, quick.Dial), TLS: quick.TLS, Greeting: quick.Greeting, Settle: quick.Settle, Reply: or(l.Reply, quick.Reply), Whole: or(l.Whole, quick.Whole), Line: quick.Line, Bytes: quick.Bytes, Turns: quick.Turns}
+			l, own := patient, p.caller.Limits
+			if p.kind == Timeout {
+				l = quick
+			}
+			l.Dial, l.Whole = or(own.Dial, l.Dial), or(own.Whole, l.Whole)
+			p.caller.Limits = l
 			c, err := p.caller.Open(t.Context(), e)
 			if c != nil {
 				defer c.Close()
@@ -140,7 +148,7 @@ func TestCancelEndsAWait(t *testing.T) {
 func TestWordsInsteadOfTLSAreKept(t *testing.T) {
 	e := serve(t, func(c net.Conn) { c.Write([]byte("SSH-2.0-x\r\n")); c.Read(make([]byte, 4096)) })
 	e.Security = TLS
-	c, err := Caller{Limits: quick}.Open(t.Context(), e)
+	c, err := Caller{Limits: patient}.Open(t.Context(), e)
 	if KindOf(err) != NotTLS {
 		t.Fatalf("got %v", err)
 	}

@@ -94,7 +94,7 @@ func talkers() []Server {
 		{Name: "endless lines", Serve: endless("", "220-endless\r\n"), Reading: wire.Limit},
 		{Name: "endless empty lines", Serve: endless("", "\n"), Reading: wire.Limit},
 		{Name: "a byte now and then", Serve: drip("2", 5*time.Millisecond), Reading: wire.Timeout},
-		{Name: "a line now and then", Serve: drip("220-wait\r\n", 5*time.Millisecond), Reading: wire.Limit},
+		{Name: "a line now and then", Slow: true, Serve: drip("220-wait\r\n", 5*time.Millisecond), Reading: wire.Limit},
 		{Name: "half a character", Serve: push("220 caf\xc3"), Reading: wire.Closed},
 		{Name: "NULs", Serve: push("220 \x00\x00\x00\r\n" + strings.Repeat("\x00", 300)), Reading: wire.Closed},
 		{Name: "terminal escapes", Serve: push("220 \x1b[2J\x1b]0;owned\x07\x9b31m\u202e\r\n"), Reading: wire.Closed},

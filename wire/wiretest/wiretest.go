@@ -28,12 +28,15 @@ type Server struct {
 	// "" where it stands.
 	TLS       bool
 	Handshake wire.Kind
+
+	// Slow says that only the time for the whole conversation ends the reading.
+	Slow bool
 }
 
 // Bounds of every server.
 const (
-	Longest = 10 * time.Second // a connection
-	Most    = 4 << 20          // bytes that an endless server sends
+	Longest = 2 * time.Minute // a connection: who waits for its end is seen to
+	Most    = 4 << 20         // bytes that an endless server sends
 )
 
 // Limits are a conversation's limits for tests with these servers: nobody waits for real.
