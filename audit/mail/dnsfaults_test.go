@@ -20,6 +20,25 @@ func (f filtered) Dial(ctx context.Context, e wire.Endpoint) (net.Conn, error) {
 	return f.Transport.Dial(ctx, e)
 }
 
+// silent is a network where nothing is heard from a port, and no wait for it takes time: the
+// others keep all the patience that a busy machine needs.
+type silent struct {
+	wire.Transport
+	port uint16
+}
+
+func (s silent) Dial(ctx context.Context, e wire.Endpoint) (net.Conn, error) {
+	c, err := s.Transport.Dial(ctx, e)
+	if err != nil || e.Addr.Port() != s.port {
+		return c, err
+	}
+	return noWords{c}, nil
+}
+
+type noWords struct{ net.Conn }
+
+func (noWords) Read([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
+
 // records are the world's zone.
 func (w *world) records(t *testing.T) resolve.Records {
 	z, err := resolve.ReadZone("good.zone", strings.NewReader(w.zone))

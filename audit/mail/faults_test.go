@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"herald/resolve"
 	"herald/wire"
@@ -74,8 +73,8 @@ var faults = []struct {
 	}, "unknown D14, unknown D18, unknown R11, unknown S1"},
 	{"the server answers EHLO with 450", func(t *testing.T, w *world) { w.servers[25].replies["EHLO"] = "450 4.7.1 greylisted, come again\r\n" }, "unknown D14, unknown D18, unknown R11, unknown S1"},
 	{"the server never greets", func(t *testing.T, w *world) {
-		w.gatherer.Patience = 200 * time.Millisecond
-		w.net.servers["192.0.2.25:25"] = func(c net.Conn) { c.SetReadDeadline(time.Now().Add(time.Second)); c.Read(make([]byte, 1)); c.Close() }
+		w.net.servers["192.0.2.25:25"] = func(c net.Conn) { c.Close() }
+		w.gatherer.Caller.Transport = silent{w.net, 25}
 		w.replace(t, "mx1 IN AAAA 2001:db8::25", "")
 	}, "fail D14, unknown R12"},
 	{"the exchanger is closed", func(t *testing.T, w *world) { delete(w.servers, 25) }, "fail R1, unknown D14"},

@@ -104,7 +104,7 @@ type server struct {
 
 func (s *server) serve(conn net.Conn) {
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(2 * time.Minute))
 	inside := false
 	if s.implicit {
 		conn, inside = tls.Server(conn, s.config), true
@@ -325,7 +325,7 @@ func newWorld(t *testing.T) *world {
 	}
 	hash := func(c *x509.Certificate) string { return strings.Fields(paste("x", c))[6] }
 	w.zone = fmt.Sprintf(goodZone, hash(w.config.Certificates[0].Leaf), hash(w.config.Certificates[1].Leaf))
-	w.gatherer = Gatherer{Resolver: "zone file", Trusted: true, Caller: wire.Caller{Transport: w.net}, Patience: 3 * time.Second, Space: -1, Documents: true}
+	w.gatherer = Gatherer{Resolver: "zone file", Trusted: true, Caller: wire.Caller{Transport: w.net}, Patience: time.Minute, Space: -1, Documents: true}
 	w.question = Question{Domain: "good.test", Selectors: []string{"s1"}}
 	roots := x509.NewCertPool()
 	roots.AddCert(a.root)
@@ -388,7 +388,7 @@ func (w *world) gather(t *testing.T) *Facts {
 
 func (w *world) serveHTTPS(conn net.Conn) {
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(2 * time.Minute))
 	request, err := http.ReadRequest(bufio.NewReader(conn))
 	if err != nil {
 		return
