@@ -640,6 +640,10 @@ func (j *judge) cleartext() {
 		if !offersTLS("ftp", clear) && j.fact.spoken() == wire.Plain {
 			how = "AUTH TLS is not offered"
 		}
+	case "http":
+		if challenge := j.fact.said("http.header.www-authenticate"); len(challenge) >= 5 && strings.EqualFold(challenge[:5], "basic") {
+			how = "the page asks for a password by Basic (RFC 7617)"
+		}
 	default:
 		var offered []string
 		for _, m := range mechanisms(r.Protocol, clear) {

@@ -131,6 +131,9 @@ func (f auditFlags) read(c *cobra.Command, name string) (*audit.File, error) {
 		return nil, err
 	}
 	if audit.IsCompose(data) {
+		if name == "-" {
+			return nil, errors.New("a Compose file is read with the files beside it: give its name")
+		}
 		return audit.Compose(c.Context(), name, data, audit.ComposeOptions{Profiles: f.profiles, EnvFiles: f.envFiles})
 	}
 	if len(f.profiles) > 0 || len(f.envFiles) > 0 {

@@ -45,7 +45,8 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // play NAME=RECORDING… plays recordings below probes/testdata (or, with ./, of the script)
-// on loopback until the script ends. $NAME is where: 127.0.0.1 and a port.
+// on loopback until the script ends. $NAME is where: 127.0.0.1 and a port; $NAME_PORT is the
+// port alone.
 func play(ts *testscript.TestScript, neg bool, args []string) {
 	var names []string
 	var transcripts []*wire.Transcript
@@ -71,6 +72,7 @@ func play(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Defer(func() { player.Close() })
 	for i, name := range names {
 		ts.Setenv(name, ports[i].String())
+		ts.Setenv(name+"_PORT", strconv.Itoa(int(ports[i].Port())))
 	}
 }
 
