@@ -42,6 +42,9 @@ func appendRecord(b []byte, s *scan.Service) ([]byte, error) {
 	}
 	b = append(b, `],"verdict":`...)
 	b = appendString(b, string(s.Verdict))
+	b, product := appendBest(b, s.Claims)
+	b = number(b, `,"certainty":`, product.Certainty)
+	b = member(b, `,"doubt":`, s.Doubt)
 	b = appendClaims(b, s.Claims)
 	b = appendEvidence(b, s)
 	if t := s.TLS(); t != nil {
@@ -77,10 +80,10 @@ func appendRecord(b []byte, s *scan.Service) ([]byte, error) {
 	return append(b, '}'), nil
 }
 
-// appendClaims appends what is concluded: the surest of each field, then all.
-func appendClaims(b []byte, claims []fingerprint.Claim) []byte {
+// appendBest appends the surest claims, and gives that of the product.
+func appendBest(b []byte, claims []fingerprint.Claim) ([]byte, fingerprint.Claim) {
 	if len(claims) == 0 {
-		return b
+		return b, fingerprint.Claim{}
 	}
 	best := func(field string) string {
 		c, _ := fingerprint.Best(claims, field)
@@ -106,7 +109,14 @@ func appendClaims(b []byte, claims []fingerprint.Claim) []byte {
 	if names > 0 {
 		b = append(b, ']')
 	}
-	b = number(b, `,"certainty":`, product.Certainty)
+	return b, product
+}
+
+// appendClaims appends everything that is concluded.
+func appendClaims(b []byte, claims []fingerprint.Claim) []byte {
+	if len(claims) == 0 {
+		return b
+	}
 	b = append(b, `,"claims":[`...)
 	for i, c := range claims {
 		b = comma(b, i)

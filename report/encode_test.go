@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/netip"
+	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,6 +34,9 @@ var services = rapid.Custom(func(t *rapid.T) *scan.Service {
 		Confirmed: rapid.Bool().Draw(t, "confirmed"), Declined: rapid.Bool().Draw(t, "declined"),
 		Connections: rapid.IntRange(0, 9).Draw(t, "connections"), Received: rapid.IntRange(0, 9).Draw(t, "received"), Sent: rapid.IntRange(0, 9).Draw(t, "sent"),
 		Started: moment.Draw(t, "started"), Duration: length.Draw(t, "duration"), Greeting: length.Draw(t, "greeting"),
+	}
+	if rapid.Bool().Draw(t, "doubted") {
+		s.Doubt = word.Draw(t, "doubt")
 	}
 	if rapid.Bool().Draw(t, "addressed") {
 		addr := netip.AddrFrom16([16]byte(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "address")))
@@ -85,6 +90,51 @@ func TestLinesAreTheRecord(t *testing.T) {
 			t.Fatalf("got  %s\nwant %s", got, want)
 		}
 	})
+}
+
+// A field that is added to Record must be written by both. This fails until the service below
+// has it, and then until the line has it.
+func TestEveryFieldIsWritten(t *testing.T) {
+	s := hostileService(t, "text")
+	s.Endpoint.Name, s.Protocol, s.Confirmed, s.Declined, s.Doubt = "name", "smtp", true, true, "doubt"
+	s.Expected = []scan.Expected{{Protocol: "smtp", Security: wire.TLS}}
+	s.Connections, s.Received, s.Sent, s.Started, s.Duration, s.Greeting = 1, 1, 1, time.Unix(1e9, 1), time.Second, time.Second
+	s.Failure.Alert = 40
+	for i := range s.Claims {
+		s.Claims[i].Behaviour = true
+	}
+	o := s.Seen[0]
+	for i := range o.Evidence {
+		o.Evidence[i].TLS, o.Evidence[i].Text = true, []byte("\xff")
+	}
+	o.TLS.Curve = "X25519"
+	r := RecordOf(s)
+	unset(t, reflect.ValueOf(*r), "Record")
+	want, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := appendRecord(nil, s); err != nil || !bytes.Equal(got, appendSafe(nil, want)) {
+		t.Errorf("got  %s\nwant %s, %v", got, want, err)
+	}
+}
+
+// unset complains of fields without a value, in lists and what they hold too. A stub and a
+// product exclude each other.
+func unset(t *testing.T, v reflect.Value, path string) {
+	switch {
+	case path == "Record.Stub", strings.Contains(path, ".Chain"):
+	case v.IsZero():
+		t.Errorf("%s has no value: the test does not compare it", path)
+	case v.Kind() == reflect.Pointer:
+		unset(t, v.Elem(), path)
+	case v.Kind() == reflect.Slice:
+		unset(t, v.Index(0), path+"[0]")
+	case v.Kind() == reflect.Struct && v.Type() != reflect.TypeFor[time.Time]():
+		for i := range v.NumField() {
+			unset(t, v.Field(i), path+"."+v.Type().Field(i).Name)
+		}
+	}
 }
 
 func BenchmarkLine(b *testing.B) {
