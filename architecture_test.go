@@ -30,7 +30,7 @@ var mayImport = map[string][]string{
 	"audit/mail":           {"audit", "scan", "probes", "fingerprint", "wire", "resolve"},
 	"cmd/herald":           {"*"},
 	"integration":          {"*"},
-	"integration/bench":    {"*"},
+	"integration/bench":    {},
 }
 
 // opensSockets may dial and listen.
