@@ -28,6 +28,7 @@ var mayImport = map[string][]string{
 	"audit":                {"report", "scan", "resolve", "probes", "fingerprint", "wire"},
 	"recorded":             {"scan", "probes", "fingerprint", "wire"},
 	"audit/mail":           {"audit", "scan", "probes", "fingerprint", "wire", "resolve"},
+	"audit/login":          {"audit", "scan", "probes", "fingerprint", "wire"},
 	"cmd/herald":           {"*"},
 	"integration":          {"*"},
 	"integration/bench":    {},

@@ -21,6 +21,7 @@ var readsStrangers = map[string][]string{
 	"wire":        {"FuzzTranscript", "FuzzEscape"},             // transcripts out of bug reports
 	"fingerprint": {"FuzzAppend", "FuzzParse", "FuzzDecode", "FuzzRecog", "FuzzVersions"},
 	"recorded":    {"FuzzRead"}, // what other programs recorded
+	"audit/login": {"FuzzTry"},  // whatever a server says to one who logs in
 	"report":      {"FuzzSafe"}, // what is shown of a stranger's words
 }
 

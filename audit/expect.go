@@ -23,7 +23,7 @@ import (
 )
 
 // Section reads a section of an expectations file that this package leaves to others
-// ("domains", "roundtrip"). Defaults, hosts and services are read when it is called. Its
+// ("domains", "logins", "roundtrip"). Defaults, hosts and services are read when it is called. Its
 // errors have a place by [At].
 type Section func(f *File, section ast.Node) (Check, error)
 
@@ -41,7 +41,7 @@ type Check interface {
 func At(n ast.Node, format string, a ...any) error { return at(n, format, a...) }
 
 // sections are those that are reserved.
-var sections = []string{"domains", "roundtrip"}
+var sections = []string{"domains", "logins", "roundtrip"}
 
 // Parse reads an expectations file. What is wrong with it is an error that begins with
 // name, line and column.

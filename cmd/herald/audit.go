@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"herald/audit"
+	"herald/audit/login"
 	"herald/scan"
 	"herald/wire"
 )
@@ -34,7 +35,7 @@ type auditFlags struct {
 }
 
 // auditSections are the sections of an expectations file that packages of their own read.
-var auditSections = map[string]audit.Section{}
+var auditSections = map[string]audit.Section{"logins": login.Section(os.Getenv)}
 
 func auditCommand() *cobra.Command {
 	var f auditFlags

@@ -1,0 +1,266 @@
+package login
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"herald/audit"
+	"herald/scan"
+	"herald/wire"
+)
+
+// Name is the section of an expectations file that this package reads:
+//
+//	logins:
+//	  credentials_file: secrets.yaml    # mode 0600; or HERALD_LOGIN_ALICE_USER and _PASSWORD
+//	  checks:
+//	    - id: alice-imap
+//	      at: mail.example.org:993
+//	      protocol: imap                # ftp, http, imap, nntp, pop3, proxy, smtp
+//	      security: tls                 # plain, starttls, tls
+//	      credentials: alice
+const Name = "logins"
+
+// Section reads the section. env gives environment variables, as os.Getenv does.
+func Section(env func(string) string) audit.Section {
+	return func(f *audit.File, n ast.Node) (audit.Check, error) {
+		c := &check{env: env, line: map[string]int{}}
+		var checks ast.Node
+		err := audit.ReadMap(n, map[string]func(ast.Node) error{
+			"credentials_file": audit.ReadText(&c.file),
+			"checks":           func(n ast.Node) error { checks = n; return nil },
+		})
+		if err != nil {
+			return nil, err
+		}
+		if checks == nil {
+			return nil, audit.At(n, `without "checks": nothing is asserted`)
+		}
+		if c.file != "" && !filepath.IsAbs(c.file) {
+			c.file = filepath.Join(filepath.Dir(f.Name), c.file)
+		}
+		err = audit.ReadList(checks, func(n ast.Node) error { return c.read(f, n) })
+		if err == nil && len(c.logins) == 0 {
+			err = audit.At(checks, "an empty list asserts nothing")
+		}
+		if err != nil {
+			return nil, err
+		}
+		return c, nil
+	}
+}
+
+// check is the section of a file.
+type check struct {
+	env    func(string) string
+	file   string
+	logins []Login
+	line   map[string]int // by id
+}
+
+func (c *check) read(f *audit.File, n ast.Node) error {
+	var l Login
+	var security, answer, certificate string
+	var places []audit.Place
+	var idAt, atAt ast.Node
+	err := audit.ReadMap(n, map[string]func(ast.Node) error{
+		"id": func(n ast.Node) error { idAt = n; return audit.ReadText(&l.ID)(n) },
+		"at": func(n ast.Node) error {
+			atAt = n
+			return audit.ReadList(n, func(n ast.Node) error {
+				var text string
+				if err := audit.ReadText(&text)(n); err != nil {
+					return err
+				}
+				more, err := f.Places(text)
+				if err != nil {
+					return audit.At(n, "%v", err)
+				}
+				places = append(places, more...)
+				return nil
+			})
+		},
+		"protocol":    audit.ReadWord(&l.Protocol, Protocols...),
+		"security":    audit.ReadWord(&security, "plain", "starttls", "tls"),
+		"credentials": audit.ReadText(&l.Credentials),
+		"login":       audit.ReadWord(&answer, "accepted", "refused"),
+		"certificate": audit.ReadWord(&certificate, "trusted", "any"),
+		"active":      audit.ReadYes(&l.Active),
+		"upload":      audit.ReadYes(&l.Upload),
+		"path":        audit.ReadText(&l.Path),
+		"connect":     audit.ReadText(&l.Connect),
+	})
+	if err != nil {
+		return err
+	}
+	l.Security, l.Refused, l.AnyCertificate = wire.Security(security), answer == "refused", certificate == "any"
+	web := l.Protocol == "http" || l.Protocol == "proxy"
+	for _, wrong := range []struct {
+		is   bool
+		says string
+	}{
+		{l.ID == "", `a login without "id"`},
+		{len(places) == 0, `without "at", the place to log in`},
+		{l.Protocol == "", `without "protocol"; allowed: ` + strings.Join(Protocols, ", ")},
+		{security == "", `without "security"; allowed: plain, starttls, tls`},
+		{l.Credentials == "", `without "credentials", the name of whose they are`},
+		{web && l.Security == wire.StartTLS, l.Protocol + ": security is plain or tls"},
+		{l.Protocol != "ftp" && (l.Active || l.Upload), "active and upload are for ftp"},
+		{l.Protocol != "http" && l.Path != "", "path is for http"},
+		{l.Path != "" && !validPath(l.Path), `path: write it as in an URL, beginning with "/"`},
+		{l.Protocol != "proxy" && l.Connect != "", "connect is for proxy"},
+		{l.Protocol == "proxy" && !validPlace(l.Connect), `proxy: without "connect", the HOST:PORT of your own that it is asked for`},
+	} {
+		if wrong.is {
+			return audit.At(n, "%s", wrong.says)
+		}
+	}
+	if before := c.line[l.ID]; before > 0 {
+		return audit.At(idAt, "id %q is used in line %d already", l.ID, before)
+	}
+	if slices.ContainsFunc(f.Services, func(s *audit.Service) bool { return s.ID == l.ID }) {
+		return audit.At(idAt, "id %q is that of a service already", l.ID)
+	}
+	c.line[l.ID], _ = audit.PositionOf(idAt)
+	l.Line, l.Col = audit.PositionOf(atAt)
+	for _, p := range places {
+		l.At = p
+		c.logins = append(c.logins, l)
+	}
+	return nil
+}
+
+func validPath(path string) bool {
+	return strings.HasPrefix(path, "/") && !strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r >= 0x7f })
+}
+
+func validPlace(text string) bool {
+	host, port, err := net.SplitHostPort(text)
+	return err == nil && host != "" && port != "" && validPath("/"+text)
+}
+
+func (c *check) Name() string        { return Name }
+func (c *check) Kinds() []audit.Kind { return Kinds }
+
+// together is how many logins are tried at once.
+const together = 8
+
+// Gather logs in everywhere, once at each address. Credentials that are missing are an
+// error of the user's, and nothing is tried.
+func (c *check) Gather(ctx context.Context, f *audit.File, o scan.Options) (json.RawMessage, error) {
+	store, err := NewStore(c.file, c.env)
+	if err != nil {
+		return nil, err
+	}
+	who := map[string]Credentials{}
+	for _, l := range c.logins {
+		if who[l.Credentials], err = store.Get(l.Credentials); err != nil {
+			return nil, fmt.Errorf("%s:%d: %s: %w", f.Name, l.Line, l.ID, err)
+		}
+	}
+	roots, err := rootsOf(f)
+	if err != nil {
+		return nil, err
+	}
+	reports := make([][]*Report, len(c.logins))
+	places := make(chan struct{}, together)
+	var all sync.WaitGroup
+	for i, l := range c.logins {
+		places <- struct{}{}
+		all.Go(func() {
+			defer func() { <-places }()
+			reports[i] = c.try(ctx, o, l, who[l.Credentials], roots)
+		})
+	}
+	all.Wait()
+	return json.Marshal(slices.Concat(reports...))
+}
+
+// rootsOf are the authorities that the file trusts; nil is the system's.
+func rootsOf(f *audit.File) (*x509.CertPool, error) {
+	ders, err := audit.ReadRoots(f)
+	if err != nil || ders == nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if f.Trust.System {
+		if pool, err = x509.SystemCertPool(); err != nil {
+			return nil, err
+		}
+	}
+	for _, der := range ders {
+		cert, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, err
+		}
+		pool.AddCert(cert)
+	}
+	return pool, nil
+}
+
+// try logs in at each address of a login's host.
+func (c *check) try(ctx context.Context, o scan.Options, l Login, who Credentials, roots *x509.CertPool) []*Report {
+	var addrs []netip.Addr
+	name := l.At.Host
+	if a, err := netip.ParseAddr(name); err == nil {
+		addrs, name = []netip.Addr{a}, ""
+	} else if addrs, err = o.Resolver.Addresses(ctx, name); err != nil || len(addrs) == 0 {
+		why := "no address"
+		if err != nil {
+			why = err.Error()
+		}
+		return []*Report{{ID: l.ID, Where: l.At.Key(), Steps: []Step{{Kind: "login", State: audit.Unknown, Seen: why}}}}
+	}
+	caller := wire.Caller{Transport: o.Caller.Transport, Manners: o.Caller.Manners}
+	var reports []*Report
+	for _, a := range addrs {
+		reports = append(reports, Try(ctx, caller, wire.Endpoint{Addr: netip.AddrPortFrom(a, l.At.Port), Name: name}, l, who, roots))
+	}
+	return reports
+}
+
+// Judge makes findings of what was gathered.
+func (c *check) Judge(f *audit.File, facts *audit.Facts) []audit.Finding {
+	var reports []*Report
+	raw, ok := facts.Sections[Name]
+	if !ok || json.Unmarshal(raw, &reports) != nil {
+		reports = nil
+	}
+	severity := map[string]string{}
+	for _, k := range Kinds {
+		severity[k.ID] = k.Severity
+	}
+	var all []audit.Finding
+	for _, l := range c.logins {
+		line := c.line[l.ID]
+		finding := audit.Finding{Service: l.ID, File: f.Name, Line: line, Column: l.Col}
+		found := false
+		for _, r := range reports {
+			if place, _, _ := strings.Cut(r.Where, " "); r.ID != l.ID || place != l.At.Key() {
+				continue
+			}
+			found = true
+			for _, s := range r.Steps {
+				one := finding
+				one.State, one.ID, one.Severity, one.Where = s.State, s.Kind, severity[s.Kind], r.Where
+				one.Expected, one.Seen, one.Fix = s.Expected, s.Seen, s.Fix
+				all = append(all, one)
+			}
+		}
+		if !found {
+			finding.State, finding.ID, finding.Severity, finding.Where, finding.Seen = audit.Unknown, "login", severity["login"], l.At.Key(), "it was not tried when this was gathered"
+			all = append(all, finding)
+		}
+	}
+	return all
+}

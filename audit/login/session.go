@@ -1,0 +1,212 @@
+package login
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"herald/audit"
+	"herald/wire"
+)
+
+// session is a login under way.
+type session struct {
+	ctx      context.Context
+	caller   wire.Caller
+	endpoint wire.Endpoint
+	login    Login
+	who      Credentials
+	roots    *x509.CertPool
+
+	c       *wire.Conversation   // with the service
+	all     []*wire.Conversation // data connections, too
+	steps   []Step
+	during  string // what is tried, for who reads of its failure
+	kind    string // of the finding that it would give
+	decided bool   // whether the login was accepted is known
+}
+
+var (
+	errStop     = errors.New("nothing more can be tried") // a step says why
+	errPanicked = errors.New("what the server said made the library fail")
+	errStuck    = errors.New("no end")
+)
+
+// doing says what is tried next.
+func (s *session) doing(kind, what string) { s.kind, s.during = kind, what }
+
+func (s *session) add(kind string, state audit.State, expected, seen string) *Step {
+	s.steps = append(s.steps, Step{Kind: kind, State: state, Expected: expected, Seen: s.clean(seen)})
+	return &s.steps[len(s.steps)-1]
+}
+
+// clean makes words of a server fit for a report: masked, escaped, short.
+func (s *session) clean(text string) string {
+	for _, secret := range s.who.secrets() {
+		text = strings.ReplaceAll(text, string(secret), wire.Masked)
+	}
+	text = strings.TrimSpace(text)
+	const most = 300
+	if len(text) > most {
+		text = text[:most] + "…"
+	}
+	return strings.ToValidUTF8(escape(text), "?")
+}
+
+func escape(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		if r < 0x20 || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029' {
+			fmt.Fprintf(&b, `\x%02x`, r)
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// open begins the conversation with the service.
+func (s *session) open() error {
+	s.doing("login", "connecting")
+	c, err := s.dial(s.endpoint)
+	s.c = c
+	return err
+}
+
+// dial opens one more connection to the server, recorded with the others.
+func (s *session) dial(e wire.Endpoint) (*wire.Conversation, error) {
+	c, err := s.caller.Open(s.ctx, e)
+	if c != nil {
+		s.keep(c)
+	}
+	return c, err
+}
+
+func (s *session) keep(c *wire.Conversation) {
+	c.Hide(s.who.secrets()...)
+	s.all = append(s.all, c)
+}
+
+func (s *session) close() {
+	for _, c := range s.all {
+		c.Close()
+	}
+}
+
+// greeting waits for the server's first line, as long as servers pause on purpose.
+func (s *session) greeting() ([]byte, error) {
+	s.doing("login", "waiting for the greeting")
+	if _, err := s.c.Listen(0); err != nil {
+		return nil, err
+	}
+	return s.c.ReadLine()
+}
+
+// mayBeTold decides whether the password may be said now. Where not, a step says why.
+func (s *session) mayBeTold() error {
+	t := s.c.TLS()
+	switch {
+	case t == nil && s.login.Security != wire.Plain:
+		s.decided = true
+		s.add("login", audit.Unknown, s.wanted(), "there is no TLS: no password is said").Fix = "have the server offer TLS"
+		return errStop
+	case t == nil || s.login.AnyCertificate:
+		return nil
+	}
+	if err := trusted(t.Chain, s.roots, s.endpoint); err != nil {
+		s.decided = true
+		s.add("login-certificate", audit.Fail, "a certificate for "+s.endpoint.Host()+" from a trusted authority", err.Error()+": no password is said").Fix =
+			`put the authority into "trust", or write "certificate: any" where whoever answers may have the password`
+		return errStop
+	}
+	s.add("login-certificate", audit.Pass, "a certificate for "+s.endpoint.Host()+" from a trusted authority", "trusted")
+	return nil
+}
+
+func (s *session) wanted() string {
+	if s.login.Refused {
+		return "the login is refused"
+	}
+	return "the login is accepted"
+}
+
+// answered notes how a login was answered. It returns errStop where nothing can follow.
+func (s *session) answered(accepted bool, words string) error {
+	s.decided = true
+	state, seen := audit.Pass, "accepted"
+	if !accepted {
+		seen = "refused"
+	}
+	if accepted == s.login.Refused {
+		state = audit.Fail
+	}
+	if words = strings.TrimSpace(words); words != "" {
+		seen += ": " + words
+	}
+	s.add("login", state, s.wanted(), seen)
+	if !accepted {
+		return errStop
+	}
+	return nil
+}
+
+// guard calls a library: a panic becomes an error, and so does a call that goes on though
+// the connection's time is over.
+func (s *session) guard(f func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		defer func() {
+			if v := recover(); v != nil {
+				done <- fmt.Errorf("%w: %v", errPanicked, v)
+			}
+		}()
+		done <- f()
+	}()
+	whole := s.caller.Limits.Whole
+	if whole == 0 {
+		whole = wire.DefaultLimits.Whole
+	}
+	late := time.NewTimer(whole + time.Second)
+	defer late.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-late.C:
+		return errStuck
+	}
+}
+
+// because is the conversation's own failure, or failing that what a library said.
+func (s *session) because(err error) error {
+	if f := s.c.Failure(); f != nil {
+		return f
+	}
+	return err
+}
+
+func (s *session) report() *Report {
+	r := &Report{ID: s.login.ID, Where: s.where(), Steps: s.steps}
+	if len(s.steps) == 0 {
+		r.Steps = []Step{{Kind: "login", State: audit.Unknown, Expected: s.wanted(), Seen: "nothing was learnt"}}
+	}
+	s.close()
+	t := &wire.Transcript{Notes: []string{"login " + s.login.ID + " as " + s.login.Protocol + " at " + r.Where}}
+	for _, c := range s.all {
+		t.Exchanges = append(t.Exchanges, c.Exchange())
+	}
+	var text strings.Builder
+	t.WriteTo(&text) // a strings.Builder takes everything
+	r.Transcript = text.String()
+	return r
+}
+
+func (s *session) where() string {
+	key := s.login.At.Key()
+	if a := s.endpoint.Addr; a.IsValid() && s.endpoint.Name != "" {
+		key += " (" + a.Addr().String() + ")"
+	}
+	return key
+}
