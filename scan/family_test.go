@@ -47,7 +47,7 @@ func TestFamilyIsSettledByDialogue(t *testing.T) {
 		{"POP3", "+OK\r\n", map[string]string{"": "-ERR\r\n", "QUIT": "+OK\r\n"}, "pop3"},
 	} {
 		t.Run(test.what, func(t *testing.T) {
-			s := look(t, Options{}, listen(t, answer(test.greeting, test.replies)))
+			s := lookInMemory(t, answer(test.greeting, test.replies))
 			if s.Protocol != test.protocol || !s.Confirmed {
 				t.Errorf("told as %q, confirmed %v; steps %v", s.Protocol, s.Confirmed, s.Steps)
 			}

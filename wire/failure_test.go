@@ -167,18 +167,30 @@ func endless(c net.Conn, what string) {
 	}
 }
 
+// closedPort is held, so that nobody else listens there, and nobody listens.
 func closedPort(t *testing.T) Endpoint {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return Endpoint{Addr: l.Addr().(*net.TCPAddr).AddrPort()}
+	_, at := bound(t)
+	return Endpoint{Addr: at}
 }
 
 // fullBacklog is a listener that accepts nobody and whose queue is full, so that the
 // kernel drops further SYNs.
 func fullBacklog(t *testing.T) Endpoint {
+	fd, at := bound(t)
+	if err := syscall.Listen(fd, 0); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		d := net.Dialer{Timeout: 50 * time.Millisecond}
+		if c, err := d.Dial("tcp", at.String()); err == nil {
+			t.Cleanup(func() { c.Close() })
+		}
+	}
+	return Endpoint{Addr: at}
+}
+
+// bound is a socket on a port of its own that does not listen.
+func bound(t *testing.T) (fd int, at netip.AddrPort) {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -187,21 +199,11 @@ func fullBacklog(t *testing.T) Endpoint {
 	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Listen(fd, 0); err != nil {
-		t.Fatal(err)
-	}
 	name, err := syscall.Getsockname(fd)
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(name.(*syscall.SockaddrInet4).Port))
-	for range 3 {
-		d := net.Dialer{Timeout: 50 * time.Millisecond}
-		if c, err := d.Dial("tcp", at.String()); err == nil {
-			t.Cleanup(func() { c.Close() })
-		}
-	}
-	return Endpoint{Addr: at}
+	return fd, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(name.(*syscall.SockaddrInet4).Port))
 }
 
 func tlsServer(t *testing.T, config *tls.Config) func(net.Conn) {

@@ -3,8 +3,6 @@ package main
 import (
 	"bytes"
 	"errors"
-	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +12,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"herald/wire"
+	"herald/wire/wiretest"
 )
 
 // scriptCommands are what scripts can say beside testscript's own words.
@@ -101,10 +100,9 @@ func nothing(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("unsupported: ! nothing")
 	}
 	for _, name := range args {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		at, release, err := wiretest.Unheard()
 		ts.Check(err)
-		at := l.Addr().(*net.TCPAddr).AddrPort()
-		ts.Check(l.Close())
-		ts.Setenv(name, netip.AddrPortFrom(at.Addr().Unmap(), at.Port()).String())
+		ts.Defer(release)
+		ts.Setenv(name, at.String())
 	}
 }

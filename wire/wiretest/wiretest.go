@@ -8,6 +8,7 @@ package wiretest
 
 import (
 	"net"
+	"net/netip"
 	"sync"
 	"testing"
 	"time"
@@ -101,6 +102,36 @@ func (s *server) close() {
 	}
 	s.mu.Unlock()
 	s.all.Wait()
+}
+
+// Nobody is a place on loopback where nobody listens, and nobody else will until the test
+// ends: connections are refused.
+func Nobody(t testing.TB) netip.AddrPort {
+	t.Helper()
+	at, release, err := Unheard()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(release)
+	return at
+}
+
+// Unheard is [Nobody] for those that have no test at hand. The port is held by a connection
+// that was bound to it: one that had merely been free a moment ago could be given to the
+// next listener, or to the caller itself.
+func Unheard() (at netip.AddrPort, release func(), err error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return at, nil, err
+	}
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}}
+	c, err := d.Dial("tcp", l.Addr().String())
+	if err != nil {
+		l.Close()
+		return at, nil, err
+	}
+	at = c.LocalAddr().(*net.TCPAddr).AddrPort()
+	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port()), func() { c.Close(); l.Close() }, nil
 }
 
 // Announce closes arrived when the first connection has come.
