@@ -500,6 +500,7 @@ func (w *walk) letSpeak(c *call, p probes.Probe, why string) {
 		w.step(c, name+" converses", why)
 	}
 	c.seen.Probe = name
+	greeting := c.Pending()
 	err := converse(c, p)
 	w.hangUp(c, err)
 	o := c.seen
@@ -521,7 +522,7 @@ func (w *walk) letSpeak(c *call, p probes.Probe, why string) {
 	case err != nil:
 		w.step(c, name+" ended early", err.Error())
 		w.service.Failure = o.Failure
-		if g := o.Text(name + ".greeting"); len(g) > 0 && p.Recognize(g) >= probes.Likely {
+		if len(greeting) > 0 && p.Recognize(greeting) >= probes.Likely {
 			// Its greeting says what it is, and then the conversation broke off.
 			w.settled = true
 			w.service.Protocol, w.service.Security = protocol, o.Security

@@ -2,6 +2,7 @@ package scan
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/netip"
 	"testing"
@@ -80,5 +81,16 @@ func TestPrintersAreAskedOneQuestion(t *testing.T) {
 	w.service.Expected = nil
 	if order := w.questions(wire.Plain); len(order) < 5 || order[0] != "http" || contains(order, "jetdirect") {
 		t.Errorf("on a port that promises nothing the questions are %q", order)
+	}
+}
+
+// A server that says what it is, and nothing more, is what it says; it is not confirmed.
+func TestIdentificationWithoutMore(t *testing.T) {
+	s := lookInMemory(t, func(c net.Conn) {
+		c.Write([]byte("SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n"))
+		io.Copy(io.Discard, c)
+	})
+	if s.Protocol != "ssh" || s.Confirmed || s.Claim("version") != "9.2p1" || s.Connections != 1 {
+		t.Errorf("told as %q, confirmed %v, version %q, %d connections, %v", s.Protocol, s.Confirmed, s.Claim("version"), s.Connections, s.Failure)
 	}
 }
