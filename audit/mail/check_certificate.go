@@ -345,11 +345,16 @@ func (j *judge) bothKeys() {
 			if covers(leaf, j.clientNames(s)) == "" && !isAddress(s.Host) {
 				wrong = append(wrong, "it is not for "+s.Host)
 			}
-			if remaining, state := left(leaf, j.at); state != Pass {
-				wrong = append(wrong, "it has "+days(remaining)+" left")
-			}
 			if _, ok := keyOf(leaf); !ok {
 				wrong = append(wrong, "its key is too short")
+			}
+			remaining, state := left(leaf, j.at)
+			switch {
+			case remaining < 0:
+				wrong = append(wrong, "it expired "+days(-remaining)+" ago")
+			case state != Pass && len(wrong) == 0 && !j.stakesOf(s).ignored:
+				j.warn(s.Where(), "the %s certificate has only %s left", s.OtherWas, days(remaining)).sev(Medium).with(describe(chain)...).fix("%s", j.mend(s, "reload"))
+				continue
 			}
 			if len(wrong) == 0 {
 				j.pass(s.Where(), "the %s certificate is good too", s.OtherWas)

@@ -53,6 +53,9 @@ func (j *judge) daneAt(s *Service, d dane) {
 	case !ok && s.down():
 		j.unknown(s.Where(), "see R1", "no certificate was seen: %s", s.Failure.Kind)
 		return
+	case !ok && (!s.welcome() || s.putOff()):
+		j.unknown(s.Where(), "repeat later", "no certificate was seen")
+		return
 	case !ok:
 		j.fail(s.Where(), "TLSA records are published, and there is no TLS: senders that know DANE do not deliver").with(records).fix("let STARTTLS work, or remove the records").sev(Critical)
 		return
@@ -205,6 +208,8 @@ func (j *judge) stsAgainstMX(url, body string, p stsPolicy) {
 		case s.refusal() != "":
 			j.unknown(s.Where(), nextAfter(s), "whether it fits the policy is not known: it would not talk to us").with(s.refusal())
 		case s.down() || !s.welcome() && !s.secured(): // R1, R12 tell
+		case !s.secured() && s.putOff():
+			j.unknown(s.Where(), "repeat later", "no TLS now, under mode enforce").with(stepText(s.Step("starttls", false)))
 		case !s.secured():
 			j.fail(s.Where(), "no TLS under mode enforce: senders do not deliver").sev(Critical).fix("%s", j.mend(s, "starttls-smtp"))
 		default:

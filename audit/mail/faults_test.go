@@ -21,7 +21,7 @@ var faults = []struct {
 }{
 	{"the certificate has expired", func(t *testing.T, w *world) { w.withoutDANE(); w.both(t, 90, -3, "mx1.good.test") }, "fail C3, fail C8, fail D18"},
 	{"the certificate has expired, and DANE names its key", func(t *testing.T, w *world) { w.both(t, 90, -3, "mx1.good.test") }, "fail C3, fail C8, fail D18, n/a C3"},
-	{"the certificate ends in 10 days", func(t *testing.T, w *world) { w.both(t, 80, 10, "mx1.good.test") }, "warn C3, warn C4, fail C8"},
+	{"the certificate ends in 10 days", func(t *testing.T, w *world) { w.both(t, 80, 10, "mx1.good.test") }, "warn C3, warn C4, warn C8"},
 	{"the certificate is for another name", func(t *testing.T, w *world) { w.withoutDANE(); w.both(t, 20, 70, "www.good.test") }, "fail C2, fail D18, fail D21, fail D22"},
 	{"the intermediate is not sent", func(t *testing.T, w *world) {
 		w.withoutDANE()
@@ -67,7 +67,7 @@ var faults = []struct {
 		w.servers[25].replies["EHLO"] = strings.Replace(w.servers[25].replies["EHLO"], "STARTTLS", "XXXXXXXA", 1)
 	}, "fail D14, fail D18, fail S1"},
 	{"STARTTLS is refused", func(t *testing.T, w *world) { w.servers[25].replies["STARTTLS"] = "502 5.5.1 not here\r\n" }, "fail D14, fail D18, fail S2"},
-	{"STARTTLS has no time", func(t *testing.T, w *world) { w.servers[25].replies["STARTTLS"] = "454 4.7.0 TLS not available\r\n" }, "fail D14, fail D18, unknown S2"},
+	{"STARTTLS has no time", func(t *testing.T, w *world) { w.servers[25].replies["STARTTLS"] = "454 4.7.0 TLS not available\r\n" }, "unknown D14, unknown D18, unknown S2"},
 	{"the server greets with 421", func(t *testing.T, w *world) {
 		w.servers[25].greeting = "421 4.7.0 mx1.good.test too many connections\r\n"
 	}, "unknown D14, unknown D18, unknown R11, unknown S1"},
@@ -75,10 +75,10 @@ var faults = []struct {
 	{"the server never greets", func(t *testing.T, w *world) {
 		w.net.servers["192.0.2.25:25"] = func(c net.Conn) { c.Close() }
 		w.gatherer.Caller.Transport = silent{w.net, 25}
-		w.replace(t, "mx1 IN AAAA 2001:db8::25", "")
-	}, "fail D14, unknown R12"},
+	}, "unknown D14, unknown R12"},
 	{"the exchanger is closed", func(t *testing.T, w *world) { delete(w.servers, 25) }, "fail R1, unknown D14"},
 	{"one address of two is closed", func(t *testing.T, w *world) {
+		w.replace(t, "mx1 IN A 192.0.2.25\n", "mx1 IN A 192.0.2.25\n"+v6)
 		w.net.servers["[2001:db8::25]:25"] = w.servers[25].serve
 		w.net.servers["192.0.2.25:25"] = nil
 		delete(w.servers, 25)
@@ -87,6 +87,7 @@ var faults = []struct {
 		w.gatherer.Caller.Transport = filtered{w.net, 25}
 	}, "unknown D14, unknown R1"},
 	{"IPv6 offers less", func(t *testing.T, w *world) {
+		w.replace(t, "mx1 IN A 192.0.2.25\n", "mx1 IN A 192.0.2.25\n"+v6)
 		other := *w.servers[25]
 		other.replies = map[string]string{}
 		for k, v := range w.servers[25].replies {
@@ -203,7 +204,7 @@ var faults = []struct {
 	}, "fail D9"},
 	{"SPF lets everybody send", func(t *testing.T, w *world) { w.replace(t, "mx -all", "mx +all") }, "fail D9"},
 	{"SPF has no end", func(t *testing.T, w *world) { w.replace(t, "v=spf1 mx -all", "v=spf1 mx") }, "warn D9"},
-	{"SPF leaves a sender out", func(t *testing.T, w *world) { w.replace(t, "v=spf1 mx -all", "v=spf1 ip4:192.0.2.25 -all") }, "warn D11"},
+	{"SPF leaves a sender out", func(t *testing.T, w *world) { w.replace(t, "v=spf1 mx -all", "v=spf1 ip4:192.0.2.99 -all") }, "warn D11"},
 	{"a DKIM key is missing", func(t *testing.T, w *world) { w.question.Selectors = []string{"s1", "s2"} }, "fail D13"},
 	{"a DKIM key is revoked", func(t *testing.T, w *world) { w.replace(t, "p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=", "p=") }, "fail D13"},
 	{"a malformed DMARC record", func(t *testing.T, w *world) { w.replace(t, "v=DMARC1; p=reject", "p=reject; v=DMARC1") }, "fail D16"},
@@ -299,6 +300,9 @@ func (w *world) srvless() {
 	delete(w.pages, "autoconfig.good.test/mail/config-v1.1.xml")
 }
 
+// v6 is the line of the zone that gives the exchanger its second address.
+const v6 = "mx1 IN AAAA 2001:db8::25\n"
+
 // filtered is a network that swallows attempts to connect to a port.
 type filtered struct {
 	wire.Transport
@@ -310,6 +314,7 @@ func TestFaults(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
+			w.replace(t, v6, "") // half the work, where it is not about IPv6
 			f.plant(t, w)
 			facts := w.gather(t)
 			got := map[string]bool{}

@@ -133,6 +133,12 @@ func (s *Service) agreed() bool {
 	return strings.HasPrefix(strings.ToUpper(step.Reply), "OK")
 }
 
+// putOff says that TLS is not available now (RFC 3207, 4: 454).
+func (s *Service) putOff() bool {
+	step := s.Step("starttls", false)
+	return s.Protocol == "smtp" && step != nil && code(step.Reply)/100 == 4
+}
+
 // mechanisms are the SASL mechanisms, upper case, inside TLS or not; for POP3 USER stands
 // for its own commands, for IMAP LOGIN, unless it is disabled.
 func (s *Service) mechanisms(tls bool) []string {

@@ -173,13 +173,16 @@ func judgeOf(ctx context.Context, f *Facts, records resolve.Records, o Options) 
 	return j
 }
 
+// nothingHere is the text of a check that found nothing to judge.
+const nothingHere = "nothing here that this applies to"
+
 // run runs a check; one that has nothing to say does not apply.
 func (j *judge) run(c Check) {
 	before := len(j.findings)
 	j.check = c
 	c.judge(j)
 	if len(j.findings) == before {
-		j.na(j.subject(), "nothing here that this applies to")
+		j.na(j.subject(), nothingHere)
 	}
 }
 
@@ -298,8 +301,11 @@ func (j *judge) services(protocol string, ports ...uint16) []*Service {
 	return list
 }
 
-// isMX says whether the service is one where mail is delivered.
-func isMX(s *Service) bool { return s.Protocol == "smtp" && (s.Port == 25 || s.AskedAs("mx")) }
+// isMX says whether the service is one where mail is delivered. SMTP on a port of no
+// custom, which the user has named, is taken for one: port 25 published elsewhere.
+func isMX(s *Service) bool {
+	return s.Protocol == "smtp" && (s.Port == 25 || s.AskedAs("mx") || s.AskedAs("service") && s.Port != 465 && s.Port != 587)
+}
 
 // exchangers are the services where mail is delivered.
 func (j *judge) exchangers() []*Service {

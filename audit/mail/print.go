@@ -137,55 +137,91 @@ func (p *printer) area(area string, findings []Finding) {
 		return
 	}
 	p.line("\n%s", p.bold(strings.ToUpper(area)))
-	for i := 0; i < len(rows); i++ {
-		f := rows[i]
-		same := 1
-		if !p.s.All && (f.State == Pass || f.State == NA) {
-			for i+1 < len(rows) && rows[i+1].State == f.State && rows[i+1].Check == f.Check {
-				i++
-				same++
+	var idle []string // checks without anything to judge: told in one line
+	if !p.s.All {
+		rows = slices.DeleteFunc(rows, func(f Finding) bool {
+			if f.Text == nothingHere {
+				idle = append(idle, f.Check)
+			}
+			return f.Text == nothingHere
+		})
+	}
+	for len(rows) > 0 {
+		f := rows[0]
+		alike := func(o Finding) bool {
+			if o.State != f.State || o.Check != f.Check {
+				return false
+			}
+			return f.good() && !p.s.All || !f.good() && o.Text == f.Text && o.Fix == f.Fix && o.Severity == f.Severity
+		}
+		var wheres []string
+		for _, o := range rows {
+			if alike(o) && !slices.Contains(wheres, o.Where) {
+				wheres = append(wheres, o.Where)
 			}
 		}
-		p.row(f, same)
+		p.row(f, wheres)
+		if f.good() && p.s.All {
+			rows = rows[1:]
+		} else {
+			rows = slices.DeleteFunc(rows, alike)
+		}
+	}
+	if len(idle) > 0 {
+		p.line("  %s          %s: %s", p.paint(NA, fmt.Sprintf("%-7s", NA)), strings.Join(idle, ", "), nothingHere)
 	}
 }
 
-func (p *printer) row(f Finding, same int) {
-	title := titleOf(f.Check)
-	severity := ""
-	if f.State != Pass && f.State != NA {
+// good says that there is nothing to do.
+func (f *Finding) good() bool { return f.State == Pass || f.State == NA }
+
+// row is a finding, and where else the same was found.
+func (p *printer) row(f Finding, wheres []string) {
+	severity, where, text := "", clean(f.Where), clean(f.Text)
+	if !f.good() {
 		severity = string(f.Severity)
 	}
-	where, text := clean(f.Where), clean(f.Text)
-	switch {
-	case same > 1:
-		where, text = fmt.Sprintf("%d places", same), ""
-	case (f.State == Pass || f.State == NA) && !p.s.All && !p.s.Why:
-		text = clipRunes(text, 100)
+	const most = 3 // places that are named
+	switch n := len(wheres); {
+	case n < 2:
+		if f.good() && !p.s.All && !p.s.Why {
+			text = clipRunes(text, 100)
+		}
+	case f.good():
+		where, text = fmt.Sprintf("%d places", n), ""
+	default:
+		for _, w := range wheres[1:min(n, most)] {
+			where += ", " + clean(w)
+		}
+		if n > most {
+			where += fmt.Sprintf(" and %d more places", n-most)
+		}
 	}
 	if text != "" {
 		text = ": " + text
 	}
-	p.line("  %s %-8s %-4s %s: %s%s", p.paint(f.State, fmt.Sprintf("%-7s", f.State)), severity, f.Check, title, where, text)
-	bad := f.State == Fail || f.State == Warn || f.State == Unknown
-	if bad && f.Fix != "" {
-		p.line("%25s→ %s", "", clean(f.Fix))
+	p.line("  %s %-8s %-4s %s: %s%s", p.paint(f.State, fmt.Sprintf("%-7s", f.State)), severity, f.Check, titleOf(f.Check), where, text)
+	if !f.good() && f.Fix != "" {
+		p.more("→ " + clean(f.Fix))
 	}
-	if bad && f.Record != "" {
-		p.line("%25s  %s", "", clean(f.Record))
+	if !f.good() && f.Record != "" {
+		p.more("  " + clean(f.Record))
 	}
-	if !p.s.Why || same > 1 {
+	if !p.s.Why || f.good() && len(wheres) > 1 && !p.s.All {
 		return
 	}
-	if bad || p.s.All {
-		p.line("%25srule: %s (%s)", "", f.Rule, f.Ref)
+	if !f.good() || p.s.All {
+		p.more("rule: " + f.Rule + " (" + f.Ref + ")")
 	}
 	for _, e := range f.Evidence {
 		for part := range strings.SplitSeq(strings.TrimRight(e, "\r\n"), "\n") {
-			p.line("%25s| %s", "", clean(strings.TrimRight(part, "\r")))
+			p.more("| " + clean(strings.TrimRight(part, "\r")))
 		}
 	}
 }
+
+// more is a line that belongs to the row above.
+func (p *printer) more(text string) { p.line("%25s%s", "", text) }
 
 func clipRunes(s string, most int) string {
 	if utf8.RuneCountInString(s) <= most {
@@ -221,7 +257,7 @@ func (p *printer) stages(f *Facts) {
 	}
 	p.err = t.Flush()
 	if closed > 0 {
-		p.line("  %d more ports are closed", closed)
+		p.line("  %s closed", counted(closed, "more port"))
 	}
 }
 
@@ -307,5 +343,17 @@ func (p *printer) cost(f *Facts) {
 	for _, n := range f.Connections() {
 		total, most = total+n, max(most, n)
 	}
-	p.line("\n%d connections to %d addresses (at most %d to one), %d questions of the DNS, %.1f s; as of %s", total, len(f.Connections()), most, len(f.Answers), f.TookMS/1000, f.Began.Format("2006-01-02 15:04:05Z"))
+	p.line("\n%s to %s (at most %d to one), %s of the DNS, %.1f s; as of %s", counted(total, "connection"), counted(len(f.Connections()), "address"), most,
+		counted(len(f.Answers), "question"), f.TookMS/1000, f.Began.Format("2006-01-02 15:04:05Z"))
+}
+
+// counted is a number and a word, in the plural where it must be.
+func counted(n int, word string) string {
+	switch {
+	case n == 1:
+		return "1 " + word
+	case strings.HasSuffix(word, "s"):
+		return fmt.Sprintf("%d %ses", n, word)
+	}
+	return fmt.Sprintf("%d %ss", n, word)
 }

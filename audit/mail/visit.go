@@ -159,7 +159,7 @@ func greets(words []byte) string {
 
 func (v *visit) transaction(c *wire.Conversation) *transaction {
 	v.mu.Lock()
-	asked := v.s.Port == 25 || v.s.AskedAs("mx") || v.s.AskedAs("service") && v.s.Port != 587 && v.s.Port != 465
+	asked := isMX(v.s)
 	v.mu.Unlock()
 	if !asked {
 		return nil

@@ -15,6 +15,7 @@ import (
 
 	"herald/audit"
 	"herald/audit/login"
+	"herald/audit/mail"
 	"herald/scan"
 	"herald/wire"
 )
@@ -35,7 +36,7 @@ type auditFlags struct {
 }
 
 // auditSections are the sections of an expectations file that packages of their own read.
-var auditSections = map[string]audit.Section{"logins": login.Section(os.Getenv)}
+var auditSections = map[string]audit.Section{"logins": login.Section(os.Getenv), "domains": mail.Section}
 
 func auditCommand() *cobra.Command {
 	var f auditFlags

@@ -124,7 +124,7 @@ func runMail(c *cobra.Command, f mailFlags, args []string) error {
 	if c.Context().Err() != nil {
 		return errors.New("stopped; what was gathered until then is judged")
 	}
-	if status := mailExit(f.format, findings); status != 0 {
+	if status := mailExit(f.format, facts, findings); status != 0 {
 		return exitStatus(status)
 	}
 	return nil

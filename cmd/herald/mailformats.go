@@ -1,14 +1,18 @@
 package main
 
 import (
-	"fmt"
 	"io"
+	"slices"
 
+	"herald/audit"
 	"herald/audit/mail"
 )
 
-var mailFormats = []string{"table", "jsonl"}
+// mailFormats are the formats of herald mail: those of herald audit.
+var mailFormats = audit.Formats
 
+// writeMail writes findings: as their own table and lines, and as audit's in all formats
+// that other programs read.
 func writeMail(w io.Writer, format string, f *mail.Facts, findings []mail.Finding, s mail.Style) error {
 	switch format {
 	case "table":
@@ -16,16 +20,25 @@ func writeMail(w io.Writer, format string, f *mail.Facts, findings []mail.Findin
 	case "jsonl":
 		return mail.WriteLines(w, findings)
 	}
-	return fmt.Errorf("unknown format %q", format)
+	return mailResult(f, findings).Write(w, format, audit.Style{All: s.All, Colour: s.Colour})
 }
 
-func mailExit(format string, findings []mail.Finding) int {
-	n := mail.Count(findings)
-	switch {
-	case n[mail.Fail] > 0:
-		return 1
-	case n[mail.Unknown] > 0:
-		return 3
+func mailResult(f *mail.Facts, findings []mail.Finding) *audit.Result {
+	r := &audit.Result{
+		File: &audit.File{Name: mail.Subject(f), Defaults: audit.Defaults{Unknown: "fail"}, Checks: []audit.Check{&mail.Domains{}}},
+		Made: f.Began,
 	}
-	return 0
+	for i := range findings {
+		r.Findings = append(r.Findings, findings[i].Audit(mail.Subject(f)))
+	}
+	return r
+}
+
+// mailExit is the exit status: that of audit, but a warning that is a fail to nobody is
+// none.
+func mailExit(format string, f *mail.Facts, findings []mail.Finding) int {
+	if !slices.Contains(mailFormats, format) {
+		return exitUsage
+	}
+	return mailResult(f, findings).Exit(format)
 }
