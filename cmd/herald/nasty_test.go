@@ -51,9 +51,9 @@ func TestScanOfNastyServers(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			e := wiretest.Start(t, test.serve)
-			timeout := "10s"
-			if test.verdict == scan.Silent {
-				timeout = "700ms"
+			timeout := "60s" // of a busy machine: it ends by itself
+			if test.failure == "read timeout" {
+				timeout = "1500ms"
 			}
 			var out, trouble bytes.Buffer
 			var before, after runtime.MemStats
@@ -61,7 +61,7 @@ func TestScanOfNastyServers(t *testing.T) {
 			began := time.Now()
 			status := run(t.Context(), []string{"scan", fmt.Sprintf(test.target, e.Addr.Port()), "--timeout", timeout, "--format", "jsonl", "-q"}, nil, &out, &trouble)
 			runtime.ReadMemStats(&after)
-			if took := time.Since(began); took > 20*time.Second || status != exitDone {
+			if took := time.Since(began); took > 30*time.Second || status != exitDone {
 				t.Errorf("exit status %d after %s: %s", status, took, &trouble)
 			}
 			if grown := after.TotalAlloc - before.TotalAlloc; grown > 32<<20 {
