@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command bench measures what a look at an endpoint costs: against a farm of thousands of
 // pretended servers on loopback, beside the floor that the kernel sets and beside any other
 // scanner, in the same minutes, so that the ratios hold on a busy machine too. docs/speed.md
