@@ -1,0 +1,241 @@
+package scan
+
+import (
+	"fmt"
+	"time"
+
+	"herald/fingerprint"
+	"herald/probes"
+	"herald/wire"
+)
+
+const (
+	mostConnections = 16                      // to one endpoint, whatever happens; only a port that says nothing gets near it
+	silenceBudget   = 8 * time.Second         // for everything on a port that says nothing
+	questionReply   = 1500 * time.Millisecond // for the answer to the first questions, to which most servers answer
+	handshakeReply  = 2500 * time.Millisecond // for a handshake that was only a guess: it costs the server more than an answer
+	guessReply      = 350 * time.Millisecond  // beyond four round trips: for the answer to each later guess
+)
+
+// ask puts questions to a silent server: first what is promised, then what most servers
+// understand, TLS among them. The first question goes over the connection that stands.
+func (w *walk) ask(c *call, security wire.Security) {
+	if w.promisesGreeting(security) {
+		w.late, c = c, nil // it may only be slow: left listening while others ask
+	}
+	inside := security == wire.TLS
+	for _, name := range w.questions(security) {
+		if w.settled || w.spent() {
+			break
+		}
+		if name == "tls" {
+			w.askTLS("a ClientHello is the next question")
+			continue
+		}
+		p := w.byName[name]
+		if p == nil || contains(w.tried, name) {
+			continue
+		}
+		if c == nil {
+			if c = w.connect(security, "a question needs a fresh connection"); c == nil || c.Failure() != nil {
+				if c != nil {
+					w.hangUp(c, nil)
+				}
+				break
+			}
+		}
+		if !promises(w.service.Expected, name) {
+			c.FirstReplyWithin(w.replyTime(c))
+		}
+		w.asked++
+		answered := w.question(c, p, security)
+		if !answered && w.late == nil && !inside && c.seen.Failure != nil && c.seen.Failure.Kind == wire.Timeout {
+			// Somebody may only be slow to greet: one connection stays listening from here.
+			w.late = w.connect(security, "left listening while others ask")
+		}
+		c = nil
+		if w.wantsTLS && !inside && !w.settled {
+			w.askTLS("an answer says that TLS is spoken here")
+			break
+		}
+		if answered {
+			if !w.settled && !inside && w.service.Protocol == "" {
+				// Servers of TLS complain in words of their own protocol, or of their library.
+				w.askTLS("the answer is nobody's, and may be a complaint about words in the clear")
+			}
+			break // it talks, and said what it had to say: more guesses would teach nothing
+		}
+	}
+	if c != nil {
+		w.hangUp(c, nil)
+	}
+	if !w.settled && w.late != nil {
+		w.listenLate(security)
+	}
+}
+
+// question lets a probe ask, and has everybody overhear the answer. It says whether
+// there was one.
+func (w *walk) question(c *call, p probes.Probe, security wire.Security) bool {
+	name := p.Info().Name
+	why := "the server waits for its client"
+	if promises(w.service.Expected, name) {
+		why = "promised here, and the server waits for its client"
+	}
+	w.letSpeak(c, p, why)
+	answer := c.Heard()
+	if len(answer) > 0 && (looksLikeTLS(answer) || probes.WantsTLS(c.seen)) {
+		w.words, w.wantsTLS = true, true
+		w.settled = false // what it said in the clear was only that it wants TLS
+		return true
+	}
+	if w.settled || len(answer) == 0 {
+		return w.settled
+	}
+	w.overhear(c, answer, name, security)
+	return true
+}
+
+// overhear has every probe judge an answer to somebody's question; the likeliest asks for
+// itself, on a fresh connection. What nobody knows is kept as tcp.answer.
+func (w *walk) overhear(c *call, answer []byte, asked string, security wire.Security) {
+	w.words = true
+	const mostTries = 3
+	for i, next := range w.recognise(answer, asked, w.service.Expected) {
+		other := next.probe.Info().Name
+		if i == mostTries || next.like < probes.Likely {
+			break
+		}
+		if contains(w.tried, other) {
+			continue
+		}
+		again := w.connect(security, "the answer was somebody else's")
+		if again == nil || again.Failure() != nil {
+			if again != nil {
+				w.hangUp(again, nil)
+			}
+			break
+		}
+		if !next.probe.Info().Asks {
+			again.Listen(w.options.Patience)
+		}
+		w.letSpeak(again, next.probe, fmt.Sprintf("its answer to %s looks like %s (%d of 100)", asked, other, next.like))
+		if w.settled {
+			return
+		}
+		if next.like >= probes.Sure && w.service.Protocol == "" {
+			w.service.Protocol, w.service.Security = other, again.seen.Security
+			return
+		}
+	}
+	if w.service.Protocol == "" {
+		// Late unasked words look like an answer: signatures know which they are.
+		key := "tcp.answer"
+		if len(w.signatures.Append(nil, fingerprint.Evidence{Key: "tcp.greeting", Text: trimLineEnd(answer[:min(len(answer), 2<<10)])})) > 0 {
+			key = "tcp.greeting"
+		}
+		keep(c.seen, key, answer)
+	}
+}
+
+// questions are the names to ask for, in order; "tls" is the layer.
+func (w *walk) questions(security wire.Security) []string {
+	var order []string
+	for _, e := range w.service.Expected {
+		if p := w.byName[e.Protocol]; p != nil && p.Info().Asks && e.Security == security {
+			order = append(order, e.Protocol)
+		}
+	}
+	if contains(order, probes.JetDirect.Info().Name) {
+		return []string{probes.JetDirect.Info().Name} // a printer prints every other question
+	}
+	for i, name := range guesses {
+		if !contains(order, name) {
+			order = append(order, name)
+		}
+		if i == 0 && security == wire.Plain {
+			order = append(order, "tls")
+		}
+	}
+	return order
+}
+
+// askTLS opens with a handshake; inside, the walk begins again with listening.
+func (w *walk) askTLS(why string) {
+	w.asked++
+	w.caller.Limits.TLS = max(w.replyTime(nil), handshakeReply)
+	c := w.connect(wire.TLS, why)
+	w.caller.Limits.TLS = 0
+	switch {
+	case c == nil:
+	case c.Failure() != nil:
+		w.step(c, "no handshake", c.Failure().Error())
+		answer := c.Pending()
+		w.hangUp(c, nil)
+		switch c.Failure().Kind {
+		case wire.TLSAlert:
+			w.words = true
+		case wire.NotTLS:
+			w.overhear(c, answer, "tls", wire.Plain)
+		}
+	default:
+		w.words = true
+		w.tried = nil
+		w.hear(c, wire.TLS)
+		w.settled = true // TLS stands: nothing in the clear could tell more
+	}
+}
+
+func (w *walk) promisesGreeting(security wire.Security) bool {
+	for _, e := range w.service.Expected {
+		if p := w.byName[e.Protocol]; p != nil && !p.Info().Asks && e.Security == security {
+			return true
+		}
+	}
+	return false
+}
+
+// spent says that a silent endpoint has had its time.
+func (w *walk) spent() bool {
+	return w.ctx.Err() != nil || time.Since(w.service.Started) >= silenceBudget-guessReply
+}
+
+// replyTime is how long a question may wait for its answer: the first two, HTTP's and
+// TLS's, longer than the guesses behind them.
+func (w *walk) replyTime(c *call) time.Duration {
+	wait := questionReply
+	if w.asked >= 2 {
+		wait = guessReply
+	}
+	if c != nil {
+		wait += 4 * c.RoundTrip()
+	}
+	left := silenceBudget - time.Since(w.service.Started)
+	return max(guessReply, min(wait, left))
+}
+
+// listenLate gives the connection that was left listening the rest of the time.
+func (w *walk) listenLate(security wire.Security) {
+	c := w.late
+	left := silenceBudget - time.Since(w.service.Started)
+	words, _ := c.Listen(max(left, time.Millisecond))
+	if len(words) == 0 {
+		return // hung up by the caller
+	}
+	w.late = nil
+	w.step(c, fmt.Sprintf("heard %d bytes at last", len(words)), "it was left listening")
+	w.tried = nil
+	w.greeted(c, words, security)
+}
+
+func (w *walk) hangUpLate() {
+	if w.late != nil {
+		w.hangUp(w.late, nil)
+		w.late = nil
+	}
+}
+
+// looksLikeTLS knows an alert or a handshake record (RFC 8446, 5.1) by its first bytes.
+func looksLikeTLS(b []byte) bool {
+	return len(b) >= 3 && (b[0] == 21 || b[0] == 22) && b[1] == 3 && b[2] <= 4
+}
