@@ -3,6 +3,9 @@ package wire_test
 import (
 	"context"
 	"errors"
+	"net"
+	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -158,4 +161,27 @@ func TestCanceledInEveryStage(t *testing.T) {
 			t.Errorf("it ends with %v", err)
 		}
 	})
+}
+
+// What a server that wants another handshake gets is the alert no_renegotiation (RFC 5246,
+// 7.2.2): it asked by the rules, and was understood.
+func TestRenegotiationIsRefused(t *testing.T) {
+	i := slices.IndexFunc(wiretest.Servers(), func(s wiretest.Server) bool { return s.Name == "asks to renegotiate" })
+	e := wiretest.Start(t, wiretest.Servers()[i].Serve)
+	e.Security = wire.TLS
+	long := wire.Limits{Dial: time.Minute, TLS: time.Minute, Reply: time.Minute, Whole: time.Minute}
+	c, err := wire.Caller{Limits: long}.Open(t.Context(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_, err = c.ReadLine()
+	var op *net.OpError
+	if !errors.As(err, &op) || wire.KindOf(err) != wire.TLSFailed {
+		t.Fatalf("it ends with %v", err)
+	}
+	const noRenegotiation = 100
+	if v := reflect.ValueOf(op.Err); op.Op != "local error" || v.Kind() != reflect.Uint8 || v.Uint() != noRenegotiation {
+		t.Errorf("we say %v", op)
+	}
 }

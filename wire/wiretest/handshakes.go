@@ -63,6 +63,8 @@ func handshakers() []Server {
 		{Name: "garbage under the session", TLS: true, Reading: wire.TLSFailed, Serve: func(c net.Conn) {
 			after(evil, func(net.Conn) { io.WriteString(c, "\x17\x03\x03\x00\x20"+strings.Repeat("x", 32)); hold(c) })(c)
 		}},
+		{Name: "asks to renegotiate", TLS: true, Reading: wire.TLSFailed, Serve: renegotiates},
+		{Name: "application data amid the handshake", TLS: true, Handshake: wire.TLSFailed, Reading: wire.Closed, Serve: noisy},
 		{Name: "words in the clear under the session", TLS: true, Reading: wire.NotTLS, Serve: func(c net.Conn) {
 			after(evil, func(net.Conn) { io.WriteString(c, "220 mx ESMTP\r\n"); hold(c) })(c)
 		}},
