@@ -511,7 +511,6 @@ func (j *judge) auth() {
 		if protected == nil {
 			protected = clear
 		}
-		clear = []string{}
 		if a.BeforeTLS != nil && !a.BeforeTLS.Any {
 			j.mechanisms("auth-before-tls", a.BeforeTLS, []string{})
 		}

@@ -164,8 +164,6 @@ type profile struct {
 	phaseOut []uint16 // allowed for now
 }
 
-var tls13 = []uint16{0x1301, 0x1302, 0x1303}
-
 // profiles are those that --tls-profile names.
 //
 // mozilla-*: "Server Side TLS" 5.7, https://wiki.mozilla.org/Security/Server_Side_TLS.
