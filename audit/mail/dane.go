@@ -71,6 +71,10 @@ func verifyDANE(records []*dns.TLSA, chain []*x509.Certificate, names []string, 
 			continue
 		}
 		anchor := slices.IndexFunc(chain, func(c *x509.Certificate) bool { return matches(r, c) })
+		sent := chain
+		if whole := wholeAnchor(r); anchor < 0 && whole != nil { // the record itself brings it (RFC 7671, 5.2)
+			sent, anchor = append(slices.Clone(chain), whole), len(chain)
+		}
 		if anchor < 0 {
 			why = "the trust anchor of a record is not in the chain that is sent"
 			continue
@@ -79,7 +83,7 @@ func verifyDANE(records []*dns.TLSA, chain []*x509.Certificate, names []string, 
 			why = "the trust anchor fits, the names of the certificate do not"
 			continue
 		}
-		if err := leadsTo(chain, anchor, at); err != nil {
+		if err := leadsTo(sent, anchor, at); err != nil {
 			why = "the trust anchor is there, the chain does not lead to it: " + err.Error()
 			continue
 		}
@@ -88,9 +92,28 @@ func verifyDANE(records []*dns.TLSA, chain []*x509.Certificate, names []string, 
 	return nil, why
 }
 
+// wholeAnchor is the certificate of a record that holds it whole (2 0 0), nil for others.
+func wholeAnchor(r *dns.TLSA) *x509.Certificate {
+	if r.Selector != 0 || r.MatchingType != 0 {
+		return nil
+	}
+	der, err := hex.DecodeString(r.Certificate)
+	if err != nil {
+		return nil
+	}
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil
+	}
+	return c
+}
+
 // leadsTo verifies a chain with one of its own certificates as the root.
 func leadsTo(chain []*x509.Certificate, anchor int, at time.Time) error {
-	if anchor == 0 {
+	if anchor == 0 { // its own anchor; the date counts nevertheless (RFC 7671, 5.2)
+		if at.Before(chain[0].NotBefore) || at.After(chain[0].NotAfter) {
+			return x509.CertificateInvalidError{Cert: chain[0], Reason: x509.Expired}
+		}
 		return nil
 	}
 	roots, between := x509.NewCertPool(), x509.NewCertPool()
