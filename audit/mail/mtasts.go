@@ -22,7 +22,7 @@ const mostMaxAge = 31557600
 func parsePolicy(text string) stsPolicy {
 	p := stsPolicy{maxAge: -1}
 	bad := func(s string) { p.problems = append(p.problems, s) }
-	version := ""
+	version, seen := "", map[string]bool{}
 	for i, line := range strings.Split(strings.TrimRight(text, "\r\n"), "\n") {
 		line = strings.TrimRight(line, "\r")
 		if strings.TrimSpace(line) == "" {
@@ -30,9 +30,13 @@ func parsePolicy(text string) stsPolicy {
 		}
 		key, value, ok := strings.Cut(line, ":")
 		value = strings.TrimSpace(value)
-		switch key = strings.TrimSpace(key); {
+		key = strings.TrimSpace(key)
+		again := seen[key]
+		seen[key] = true
+		switch {
 		case !ok:
 			bad("line " + strconv.Itoa(i+1) + " is no key and value: " + clip(line, 80))
+		case again && key != "mx": // RFC 8461, 3.2: the first one counts
 		case key == "version":
 			version = value
 		case key == "mode":
