@@ -14,8 +14,17 @@ func ReadMap(n ast.Node, known map[string]func(ast.Node) error) error {
 	return newReader(n).mapping(n, all)
 }
 
-// ReadList reads a list, or the one value that stands in its place.
+// ReadList reads a list.
 func ReadList(n ast.Node, each func(ast.Node) error) error { return newReader(n).each(each)(n) }
+
+// ReadOneOrList reads a list, or the one value that stands in its place.
+func ReadOneOrList(n ast.Node, each func(ast.Node) error) error {
+	r := newReader(n)
+	if _, list := r.plain(n).(*ast.SequenceNode); list {
+		return r.each(each)(n)
+	}
+	return each(n)
+}
 
 // ReadText reads a text that is not empty.
 func ReadText(into *string) func(ast.Node) error {

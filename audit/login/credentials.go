@@ -51,6 +51,9 @@ func (c Credentials) check() error {
 	return nil
 }
 
+// ErrCredentials says that there are no usable credentials: the user has to give them.
+var ErrCredentials = errors.New("no credentials")
+
 // Store gives credentials by their name.
 type Store struct {
 	env  func(string) string

@@ -66,6 +66,7 @@ type check struct {
 	file   string
 	logins []Login
 	line   map[string]int // by id
+	tried  [][]*Report    // by login, of earlier gatherings
 }
 
 func (c *check) read(f *audit.File, n ast.Node) error {
@@ -77,7 +78,7 @@ func (c *check) read(f *audit.File, n ast.Node) error {
 		"id": func(n ast.Node) error { idAt = n; return audit.ReadText(&l.ID)(n) },
 		"at": func(n ast.Node) error {
 			atAt = n
-			return audit.ReadList(n, func(n ast.Node) error {
+			return audit.ReadOneOrList(n, func(n ast.Node) error {
 				var text string
 				if err := audit.ReadText(&text)(n); err != nil {
 					return err
@@ -155,17 +156,19 @@ func (c *check) Kinds() []audit.Kind { return Kinds }
 // together is how many logins are tried at once.
 const together = 8
 
-// Gather logs in everywhere, once at each address. Credentials that are missing are an
-// error of the user's, and nothing is tried.
+// Gather logs in everywhere, once at each address. Where a file says "eventually" it is
+// called again: who was answered is not asked again, since some servers lock an account
+// after a few refusals. Credentials that are missing are [ErrCredentials], and nothing is
+// tried.
 func (c *check) Gather(ctx context.Context, f *audit.File, o scan.Options) (json.RawMessage, error) {
 	store, err := NewStore(c.file, c.env)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrCredentials, err)
 	}
 	who := map[string]Credentials{}
 	for _, l := range c.logins {
 		if who[l.Credentials], err = store.Get(l.Credentials); err != nil {
-			return nil, fmt.Errorf("%s:%d: %s: %w", f.Name, l.Line, l.ID, err)
+			return nil, fmt.Errorf("%s:%d: %s: %w: %w", f.Name, l.Line, l.ID, ErrCredentials, err)
 		}
 	}
 	roots, err := rootsOf(f)
@@ -173,9 +176,13 @@ func (c *check) Gather(ctx context.Context, f *audit.File, o scan.Options) (json
 		return nil, err
 	}
 	reports := make([][]*Report, len(c.logins))
+	copy(reports, c.tried)
 	places := make(chan struct{}, together)
 	var all sync.WaitGroup
 	for i, l := range c.logins {
+		if reports[i] != nil && !slices.ContainsFunc(reports[i], undecided) {
+			continue
+		}
 		places <- struct{}{}
 		all.Go(func() {
 			defer func() { <-places }()
@@ -183,7 +190,13 @@ func (c *check) Gather(ctx context.Context, f *audit.File, o scan.Options) (json
 		})
 	}
 	all.Wait()
+	c.tried = reports
 	return json.Marshal(slices.Concat(reports...))
+}
+
+// undecided is a report of a server that said neither yes nor no.
+func undecided(r *Report) bool {
+	return slices.ContainsFunc(r.Steps, func(s Step) bool { return s.Kind == "login" && s.State == audit.Unknown })
 }
 
 // rootsOf are the authorities that the file trusts; nil is the system's.

@@ -100,7 +100,10 @@ func runAudit(c *cobra.Command, f auditFlags, name string) error {
 		file.Defaults.Eventually = f.wait
 	}
 	facts, findings, err := f.judge(c.Context(), file)
-	if err != nil {
+	switch {
+	case errors.Is(err, login.ErrCredentials):
+		return usage(err)
+	case err != nil:
 		return err
 	}
 	if f.facts != "" {
