@@ -73,11 +73,10 @@ func (c *check) read(f *audit.File, n ast.Node) error {
 	var l Login
 	var security, answer, certificate string
 	var places []audit.Place
-	var idAt, atAt ast.Node
+	var idAt ast.Node
 	err := audit.ReadMap(n, map[string]func(ast.Node) error{
 		"id": func(n ast.Node) error { idAt = n; return audit.ReadText(&l.ID)(n) },
 		"at": func(n ast.Node) error {
-			atAt = n
 			return audit.ReadOneOrList(n, func(n ast.Node) error {
 				var text string
 				if err := audit.ReadText(&text)(n); err != nil {
@@ -132,8 +131,8 @@ func (c *check) read(f *audit.File, n ast.Node) error {
 	if slices.ContainsFunc(f.Services, func(s *audit.Service) bool { return s.ID == l.ID }) {
 		return audit.At(idAt, "id %q is that of a service already", l.ID)
 	}
-	c.line[l.ID], _ = audit.PositionOf(idAt)
-	l.Line, l.Col = audit.PositionOf(atAt)
+	l.Line, l.Col = audit.PositionOf(idAt)
+	c.line[l.ID] = l.Line
 	for _, p := range places {
 		l.At = p
 		c.logins = append(c.logins, l)
@@ -255,8 +254,7 @@ func (c *check) Judge(f *audit.File, facts *audit.Facts) []audit.Finding {
 	}
 	var all []audit.Finding
 	for _, l := range c.logins {
-		line := c.line[l.ID]
-		finding := audit.Finding{Service: l.ID, File: f.Name, Line: line, Column: l.Col}
+		finding := audit.Finding{Service: l.ID, File: f.Name, Line: l.Line, Column: l.Col}
 		found := false
 		for _, r := range reports {
 			if place, _, _ := strings.Cut(r.Where, " "); r.ID != l.ID || place != l.At.Key() {
