@@ -25,6 +25,16 @@ var portChecks = []Check{
 
 func (j *judge) reachable() {
 	list := j.exchangers()
+	for _, s := range j.unreached {
+		switch {
+		case s.Failure.Kind == wire.Canceled:
+			j.unknown(s.Where(), "gather again, with a longer --timeout", "we were stopped before it was asked")
+		case s.Failure.Kind == wire.Exhausted:
+			j.unknown(s.Where(), "gather again, with fewer things going on beside it", "this machine ran out of ports, files or memory")
+		case isMX(s):
+			j.unknown(s.Where(), "gather from a network with IPv6", "our own network has no way to IPv6")
+		}
+	}
 	up, other := 0, map[string]bool{}
 	for _, s := range list {
 		if !s.down() {

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -16,6 +17,16 @@ import (
 func (f filtered) Dial(ctx context.Context, e wire.Endpoint) (net.Conn, error) {
 	if e.Addr.Port() == f.port {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}
+	}
+	return f.Transport.Dial(ctx, e)
+}
+
+// fourOnly is a network without IPv6.
+type fourOnly struct{ wire.Transport }
+
+func (f fourOnly) Dial(ctx context.Context, e wire.Endpoint) (net.Conn, error) {
+	if e.Addr.Addr().Is6() {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ENETUNREACH)}
 	}
 	return f.Transport.Dial(ctx, e)
 }

@@ -86,6 +86,10 @@ var faults = []struct {
 	{"our own network filters port 25", func(t *testing.T, w *world) {
 		w.gatherer.Caller.Transport = filtered{w.net, 25}
 	}, "unknown D14, unknown R1"},
+	{"our own network has no IPv6", func(t *testing.T, w *world) {
+		w.replace(t, "mx1 IN A 192.0.2.25\n", "mx1 IN A 192.0.2.25\n"+v6)
+		w.gatherer.Caller.Transport = fourOnly{w.net}
+	}, "unknown R1"},
 	{"IPv6 offers less", func(t *testing.T, w *world) {
 		w.replace(t, "mx1 IN A 192.0.2.25\n", "mx1 IN A 192.0.2.25\n"+v6)
 		other := *w.servers[25]

@@ -170,8 +170,9 @@ type plan struct {
 func (p *plan) domain() {
 	name := p.facts.Question.Domain
 	p.all.Go(func() { // the DNS: the judge's own walks, whose answers are recorded
-		j := judgeOf(p.ctx, p.facts, p.dns, Options{})
-		j.walkRecords()
+		// What others gather meanwhile is not looked at; [plan.reverse] does that.
+		bare := &Facts{Question: p.facts.Question, Began: p.facts.Began}
+		judgeOf(p.ctx, bare, p.dns, Options{}).walkRecords()
 	})
 	p.all.Go(func() {
 		mx := p.dns.Lookup(p.ctx, name, dns.TypeMX)

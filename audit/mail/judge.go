@@ -12,6 +12,7 @@ import (
 
 	"herald/fingerprint"
 	"herald/resolve"
+	"herald/wire"
 )
 
 // State is how a finding ends. Stable words, part of the output; the same as those of
@@ -91,7 +92,11 @@ type Options struct {
 
 // Judge gives a verdict on the facts. It does no input or output.
 func Judge(f *Facts, o Options) []Finding {
-	j := judgeOf(context.Background(), f, resolve.NewRecorded(f.Answers), o)
+	reached := *f
+	var unreached []*Service
+	reached.Services, unreached = reachedOf(f.Services)
+	j := judgeOf(context.Background(), &reached, resolve.NewRecorded(f.Answers), o)
+	j.unreached = unreached
 	for _, c := range Checks {
 		j.run(c)
 	}
@@ -155,6 +160,23 @@ type judge struct {
 	check    Check
 	findings []Finding
 	products map[*Service]product
+
+	unreached []*Service // that we could not ask, which says nothing about them
+}
+
+// reachedOf parts the services that were asked from those that we could not ask: we were
+// stopped, this machine ran out of something, or has no way to IPv6 at all.
+func reachedOf(all []*Service) (reached, unreached []*Service) {
+	six := slices.ContainsFunc(all, func(s *Service) bool { return s.Addr.Is6() && (!s.down() || s.Failure.Kind != wire.Unreachable) })
+	for _, s := range all {
+		ours := s.Failure != nil && (s.Failure.Kind == wire.Canceled || s.down() && (s.Failure.Kind == wire.Exhausted || s.Failure.Kind == wire.Unreachable && s.Addr.Is6() && !six))
+		if ours {
+			unreached = append(unreached, s)
+		} else {
+			reached = append(reached, s)
+		}
+	}
+	return reached, unreached
 }
 
 type product struct{ name, version string }
