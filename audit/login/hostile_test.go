@@ -127,7 +127,7 @@ func TestHostileServers(t *testing.T) {
 	}
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	if const64 := uint64(256 << 20); m.HeapInuse > const64 {
+	if most := uint64(256 << 20); m.HeapInuse > most {
 		t.Errorf("%d bytes in use", m.HeapInuse)
 	}
 }
