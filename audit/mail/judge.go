@@ -213,9 +213,9 @@ func (j *judge) walkRecords() {
 	j.walk(slices.Concat(dnsChecks, senderChecks, transportChecks, promiseChecks))
 }
 
-// walkHosts runs those whose questions depend on what servers said.
+// walkHosts runs those whose questions depend on what servers said, and documents.
 func (j *judge) walkHosts() {
-	j.walk(slices.Concat(greetingChecks, certificateChecks, dnsChecks, senderChecks, transportChecks))
+	j.walk(slices.Concat(greetingChecks, certificateChecks, dnsChecks, senderChecks, transportChecks, promiseChecks))
 }
 
 func (j *judge) walk(checks []Check) {
