@@ -94,17 +94,17 @@ func TestStrangersCertificate(t *testing.T) {
 	w := words{"STLS": "+OK\r\n" + upgrade, "USER": "+OK\r\n", "PASS": "+OK\r\n", "STAT": "+OK 0 0\r\n", "UIDL": "+OK\r\n.\r\n", "QUIT": "+OK\r\n"}
 	e := start(t, scripted("+OK\r\n", w.answer))
 	l := Login{ID: "x", Protocol: "pop3", Security: wire.StartTLS}
-	r := Try(t.Context(), wire.Caller{Limits: quick}, e, l, alice, noRoots)
+	r := Try(t.Context(), wire.Caller{Limits: patient}, e, l, alice, noRoots)
 	wantSteps(t, r, "login-certificate fail: no password is said")
 	if strings.Contains(r.Transcript, "PASS") {
 		t.Error(r.Transcript)
 	}
 	l.AnyCertificate = true
-	wantSteps(t, Try(t.Context(), wire.Caller{Limits: quick}, e, l, alice, noRoots), "login pass", "mailbox pass", "message-list pass")
+	wantSteps(t, Try(t.Context(), wire.Caller{Limits: patient}, e, l, alice, noRoots), "login pass", "mailbox pass", "message-list pass")
 	e.Name = "other.example.org"
 	l.AnyCertificate = false
 	_, roots := identity()
-	wantSteps(t, Try(t.Context(), wire.Caller{Limits: quick}, e, l, alice, roots), "login-certificate fail: no password is said")
+	wantSteps(t, Try(t.Context(), wire.Caller{Limits: patient}, e, l, alice, roots), "login-certificate fail: no password is said")
 }
 
 func TestIMAP(t *testing.T) {
