@@ -63,3 +63,14 @@ func TestRegistry(t *testing.T) {
 		seen[c.ID] = true
 	}
 }
+
+// README tells how many checks there are.
+func TestNumberOfChecks(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("%d checks", len(Checks)); !strings.Contains(string(text), want) {
+		t.Errorf("README.md does not say that there are %s", want)
+	}
+}
