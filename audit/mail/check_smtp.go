@@ -40,14 +40,29 @@ func (j *judge) relay() {
 			j.pass(s.Where(), "refuses it: %s", firstLine(step.Reply)).with("asked from " + local)
 		case slices.Contains(sinks, j.product(s).name):
 			j.warn(s.Where(), "takes every recipient: %s is made to take test mail and deliver nothing; keep it off public networks", j.product(s).name).sev(Info)
-		case from.IsPrivate() || from.IsLoopback() || from == s.Addr:
-			j.warn(s.Where(), "accepts a foreign recipient from %s: a private address, for which relaying is often allowed on purpose; ask again from outside", local).sev(Info).
+		case from.IsPrivate() || from.IsLoopback() || neighbours(from, s.Addr):
+			kind := "a private address"
+			if neighbours(from, s.Addr) && !from.IsPrivate() && !from.IsLoopback() {
+				kind = "an address of the server's own network"
+			}
+			j.warn(s.Where(), "accepts a foreign recipient from %s: %s, for which relaying is often allowed on purpose; ask again from outside", local, kind).sev(Info).
 				with("> "+step.Said, "< "+step.Reply).fix("%s", j.mend(s, "relay"))
 		default:
 			j.fail(s.Where(), "accepts a foreign recipient from %s, at RCPT; whether it would deliver was not tried", local).sev(High).
 				with("> "+mail.Said, "< "+mail.Reply, "> "+step.Said, "< "+step.Reply).fix("%s", j.mend(s, "relay"))
 		}
 	}
+}
+
+// neighbours says whether two addresses are likely in one network: relaying is often
+// allowed there.
+func neighbours(a, b netip.Addr) bool {
+	bits := 64
+	if a.Is4() {
+		bits = 24
+	}
+	p, err := a.Prefix(bits)
+	return err == nil && p.Contains(b)
 }
 
 func (j *judge) role(name, mailbox string) {
