@@ -80,7 +80,7 @@ func (d *dispatcher) run(ctx context.Context, drain <-chan struct{}, in <-chan w
 			from = nil
 		}
 		var alarm <-chan time.Time
-		if at := d.alarm(); !at.IsZero() {
+		if at := d.alarm(now); !at.IsZero() {
 			timer.Reset(max(0, at.Sub(now)))
 			alarm = timer.C
 		}
@@ -108,10 +108,12 @@ func (d *dispatcher) run(ctx context.Context, drain <-chan struct{}, in <-chan w
 	}
 }
 
-// alarm is when something changes by itself; the zero time for never.
-func (d *dispatcher) alarm() time.Time {
+// alarm is when something changes by itself; the zero time for never. It takes the same now
+// by which the caller judged that the next beginning is not due: by a later one it might
+// be, and nobody would ever begin it.
+func (d *dispatcher) alarm(now time.Time) time.Time {
 	var at time.Time
-	if len(d.ready) > 0 && d.due.After(time.Now()) {
+	if len(d.ready) > 0 && d.due.After(now) {
 		at = d.due
 	}
 	if d.waiting > 0 {

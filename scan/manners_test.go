@@ -225,3 +225,16 @@ func TestRunEnds(t *testing.T) {
 		})
 	})
 }
+
+// What becomes due between two looks at the clock is woken up for all the same: with
+// nothing else under way a scan with a rate would stand still for ever.
+func TestAlarmForWhatBecameDueMeanwhile(t *testing.T) {
+	d := newDispatcher(courtesy{rate: 1000})
+	now := time.Now()
+	d.ready, d.due = []work{{}}, now.Add(1) // over by the time that alarm is called
+	for !time.Now().After(d.due) {
+	}
+	if at := d.alarm(now); !at.Equal(d.due) {
+		t.Errorf("the alarm is set to %v, not to %v", at, d.due)
+	}
+}
