@@ -182,16 +182,19 @@ func (s *ftpTalk) listen() (port int) {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// carry moves bytes over the data connection.
+// carry moves bytes over the data connection. It answers itself: the first reply must be
+// out before the second can be.
 func (s *ftpTalk) carry(move func(net.Conn)) string {
+	io.WriteString(s.conn, "150 here it comes\r\n")
+	data, active := s.data, s.active
 	go func() {
 		var c net.Conn
 		var err error
-		if s.active != "" {
-			c, err = net.Dial("tcp", s.active)
+		if active != "" {
+			c, err = net.Dial("tcp", active)
 		} else {
-			s.data.(*net.TCPListener).SetDeadline(time.Now().Add(time.Minute))
-			c, err = s.data.Accept()
+			data.(*net.TCPListener).SetDeadline(time.Now().Add(time.Minute))
+			c, err = data.Accept()
 		}
 		if err != nil {
 			io.WriteString(s.conn, "425 no data connection\r\n")
@@ -202,10 +205,14 @@ func (s *ftpTalk) carry(move func(net.Conn)) string {
 			c = tls.Server(c, s.tls)
 		}
 		move(c)
+		if raw, ok := c.(*net.TCPConn); ok { // what is unread at the close would be a reset, which overtakes what we said
+			raw.CloseWrite()
+			io.Copy(io.Discard, raw)
+		}
 		c.Close()
 		io.WriteString(s.conn, "226 done\r\n")
 	}()
-	return "150 here it comes\r\n"
+	return ""
 }
 
 func (s *ftpTalk) answer(line string) string {
