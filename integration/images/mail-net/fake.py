@@ -334,12 +334,11 @@ def main():
                 listener = socket.create_server((address, int(port)), family=family, backlog=64)
                 chooser.register(listener, selectors.EVENT_READ, (host, int(port), own))
     # What the health check looks for: everything is listened on.
-    ready = socket.create_server(("127.0.0.1", 9), backlog=1)
+    _ready = socket.create_server(("127.0.0.1", 9), backlog=1)
     while True:
         for key, _ in chooser.select():
             connection, _ = key.fileobj.accept()
             threading.Thread(target=serve, args=(connection, *key.data), daemon=True).start()
-    ready.close()
 
 
 main()

@@ -10,7 +10,7 @@ the table (integration/mail_faults.yaml) has these keys for the planting:
            authority) and $weak (a DKIM key of 512 bits) stand for what they say
   dnssec   signed, none, bogus, expired, lame
   host     a scripted MX of its own, mx.DOMAIN: options for `all` ports and for each port
-           (fake.py), and addresses (1 or 2), six (live or dead), ptr (names, or []), ports
+           (fake.py), and addresses (how many), six (live or dead), ptr (names, or []), ports, container
   clients  the host has the client ports, SRV, autoconfig and autodiscover, too
   policy   of MTA-STS: text, status, type, redirect, certificate
   autoconfig  replaces pieces of the file: {from: to}
@@ -135,8 +135,9 @@ class World:
         last = addresses[0].rsplit(".", 1)[1]
         if spec.get("six"):
             published.append(f"{NET6}{last}" if spec["six"] == "live" else f"{NET6}dead:{last}")
-            listened.append(f"{NET6}{last}") if spec["six"] == "live" else None
-            if spec["six"] == "dead":
+            if spec["six"] == "live":
+                listened.append(published[-1])
+            else:
                 # An address that is there and has nothing on it: refused at once.
                 self.nobody.append(published[-1])
         services, kinds = {}, []
@@ -199,14 +200,15 @@ class World:
         well = {"domain": "well.test", "clients": True}
         self.add_domain(well, "mx.well.test", ("good",))
         self.host_records("well.test", "mx.well.test", [f"{NET}{EXIM}", f"{NET6}{EXIM}"])
+        # The same server, which takes mail for this domain and throws it away.
+        self.add_domain({"domain": "lost.test", "clients": True}, "mx1.good.test")
         lax = {"domain": "lax.test", "clients": True}
         self.add_domain(lax, "mx.lax.test", ("good",))
         self.host_records("lax.test", "mx.lax.test", [f"{NET}{LAX}"])
 
     def write(self):
         self.zones["vantage.test"] = ([f"@ A {NET}{GATEWAY}", f"@ AAAA {NET6}{GATEWAY}", '@ TXT "v=spf1 a -all"'], "signed")
-        for number in (GATEWAY,):
-            self.reverse += [(f"{NET}{number}", "vantage.test"), (f"{NET6}{number}", "vantage.test")]
+        self.reverse += [(f"{NET}{GATEWAY}", "vantage.test"), (f"{NET6}{GATEWAY}", "vantage.test")]
         zones.write(WORLD, self.zones, self.reverse, f"{NET}{NAMES}", f"{NET}{CLOSED}", NET, NET6)
         web.write(WORLD, self.sites, self.certificates)
         with open(WORLD + "/hosts.json", "w") as out:
