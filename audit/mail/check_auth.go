@@ -8,7 +8,7 @@ import (
 
 var authChecks = []Check{
 	{"A1", "authentication", "SMTP offers no login before TLS", High, "RFC 4954, 4 and 9; RFC 8314, 4.1", "the reply to EHLO in the clear lists no AUTH with PLAIN or LOGIN", (*judge).authBeforeTLS},
-	{"A2", "authentication", "SMTP takes no password before TLS", Critical, "RFC 4954, 4", "AUTH PLAIN in the clear is refused: 530, 538, 503, 502 (asked without a secret, and cancelled)", (*judge).authTaken},
+	{"A2", "authentication", "SMTP takes no password before TLS", Critical, "RFC 4954, 4 and 6", "AUTH PLAIN in the clear is refused: 530, 538, 503, 502 (asked without a secret, and cancelled)", (*judge).authTaken},
 	{"A3", "authentication", "IMAP takes no password before TLS", High, "RFC 9051, 6.2.1 to 6.2.3 and 11", "LOGINDISABLED is listed, AUTH=PLAIN is not, and AUTHENTICATE PLAIN is refused", (*judge).imapBeforeTLS},
 	{"A4", "authentication", "POP3 takes no password before TLS", High, "RFC 2595, 2.3; RFC 5034, 4", "neither USER nor SASL PLAIN is listed or taken before STLS", (*judge).popBeforeTLS},
 	{"A5", "authentication", "there is a way to log in after TLS", High, "RFC 4616; RFC 5802; RFC 7628", "465, 587, 993 list mechanisms inside TLS, and sibling ports the same ones", (*judge).mechanismsAfter},

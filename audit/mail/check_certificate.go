@@ -20,13 +20,13 @@ import (
 )
 
 var certificateChecks = []Check{
-	{"C1", "certificate", "the chain is complete and trusted", High, "RFC 5280, 6.1; RFC 7817, 4", "what the server sends leads to a trusted root, with nothing fetched from elsewhere", (*judge).chain},
+	{"C1", "certificate", "the chain is complete and trusted", High, "RFC 5280, 6.1; RFC 8446, 4.4.2", "what the server sends leads to a trusted root, with nothing fetched from elsewhere", (*judge).chain},
 	{"C2", "certificate", "the certificate is for the name", High, "RFC 9525, 6.3; RFC 7817, 3; RFC 8461, 4.2", "a dNSName covers the name by which clients come", (*judge).certificateName},
 	{"C3", "certificate", "the certificate is valid now, and for a while", High, "RFC 5280, 4.1.2.5", "today lies within its dates, with at least a third of its life or 14 days left", (*judge).dates},
 	{"C4", "certificate", "the certificate is valid later too", Medium, "RFC 5280, 4.1.2.5", "it is valid at a later day too (14 days on, unless said otherwise)", (*judge).datesLater},
 	{"C5", "certificate", "the key is long enough", High, "RFC 9325, 4.5", "RSA with 2048 bits or more, ECDSA on P-256 to P-521, Ed25519", (*judge).certificateKeys},
 	{"C7", "certificate", "who has signed it", Info, "RFC 5280, 3.2", "self-signed and private authorities are told apart from what is expired or misnamed", (*judge).signedBy},
-	{"C8", "certificate", "RSA and ECDSA certificates are both good", High, "RFC 7672, 3.1; RFC 8446, 4.4.2.2", "a server with two kinds of key shows a good certificate for each", (*judge).bothKeys},
+	{"C8", "certificate", "RSA and ECDSA certificates are both good", High, "RFC 8446, 4.4.2.2", "a server with two kinds of key shows a good certificate for each", (*judge).bothKeys},
 	{"C9", "certificate", "all ports of a host show one certificate", Low, "good practice", "the ports of a host do not differ in how long their certificates are valid", (*judge).oneCertificate},
 	{"C12", "certificate", "CAA records say who may issue", Low, "RFC 8659, 3 and 4", "the closest CAA set has an issue tag and no errors", (*judge).caa},
 	{"C13", "certificate", "CAA permits the issuer in use", Medium, "RFC 8659, 4.2", "the issuer of the certificate in use may issue the next one", (*judge).caaIssuer},

@@ -16,8 +16,8 @@ var greetingChecks = []Check{
 	{"G2", "greeting and names", "the greeting names the host", Medium, "RFC 5321, 4.2", "the first word is a full host name", (*judge).greetingHost},
 	{"G3", "greeting and names", "EHLO is answered with the same name", Low, "RFC 5321, 4.1.1.1", "the reply to EHLO names the host that the greeting names", (*judge).sameName},
 	{"G4", "greeting and names", "the name resolves to the address", Medium, "RFC 5321, 2.3.5", "the greeting's name has the address that was connected", (*judge).nameResolves},
-	{"G5", "greeting and names", "the address has a name", High, "RFC 1912, 2.1; RFC 8601, 2.7.3", "there is a PTR record for the address", (*judge).pointer},
-	{"G6", "greeting and names", "the name of the address leads back", High, "RFC 8601, 2.7.3", "a name of the address has this address (forward-confirmed reverse DNS)", (*judge).forwardConfirmed},
+	{"G5", "greeting and names", "the address has a name", High, "RFC 1912, 2.1; RFC 8601, 3", "there is a PTR record for the address", (*judge).pointer},
+	{"G6", "greeting and names", "the name of the address leads back", High, "RFC 8601, 3", "a name of the address has this address (forward-confirmed reverse DNS)", (*judge).forwardConfirmed},
 	{"G7", "greeting and names", "the name of the address is not generic", Low, "operator practice", "the name does not look like one of a dial-up pool", (*judge).generic},
 	{"G8", "greeting and names", "the greeting comes soon", Low, "RFC 5321, 4.5.3.2.1", "the last line of the greeting comes within 15 s", (*judge).greetingDelay},
 }

@@ -17,7 +17,7 @@ var mailboxChecks = []Check{
 	{"I6", mailboxArea, "143 and 993 agree", Low, "good practice", "inside TLS both list the same capabilities", func(j *judge) {
 		j.siblings("imap", 993, 143, func(s *Service) []string { return s.offers(true) }, "capabilities")
 	}},
-	{"P1", mailboxArea, "POP3 greets with +OK", Medium, "RFC 1939, 7", "the greeting is +OK", func(j *judge) { j.greets("pop3", "+OK") }},
+	{"P1", mailboxArea, "POP3 greets with +OK", Medium, "RFC 1939, 4", "the greeting is +OK", func(j *judge) { j.greets("pop3", "+OK") }},
 	{"P2", mailboxArea, "POP3 lists its capabilities", Low, "RFC 2449, 5; RFC 2595, 4", "CAPA is answered, before and after TLS", (*judge).popCapabilities},
 	{"P3", mailboxArea, "STLS on 110", High, "RFC 2595, 4", "110, where it is open, offers STLS, and it works", func(j *judge) { j.upgrade("pop3", 110) }},
 	{"P4", mailboxArea, "POP3 has UIDL and TOP", Low, "RFC 1939, 7; RFC 2449, 6", "CAPA lists UIDL and TOP, which clients need to leave mail on the server", (*judge).uidl},

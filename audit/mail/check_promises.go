@@ -16,7 +16,7 @@ import (
 var promiseChecks = []Check{
 	{"D21", "promises", "SRV records are true", Medium, "RFC 6186, 3 and 6; RFC 8314, 5.1; RFC 5804, 1.8", "each target exists, is no alias, and speaks that protocol in that TLS mode with a certificate for it; what is said not to be offered is closed", (*judge).srv},
 	{"D22", "promises", "the configuration for mail clients is true", Low, "Mozilla autoconfig, file format 1.1", "each server that it names speaks that protocol in that TLS mode", (*judge).autoconfig},
-	{"D23", "promises", "Autodiscover answers", Low, "Microsoft MS-OXDSCLI, 3.1.5", "where autodiscover.DOMAIN exists it answers over good TLS with 200 or 401", (*judge).autodiscover},
+	{"D23", "promises", "Autodiscover answers", Low, "Microsoft MS-OXDSCLI, 3.2.5", "where autodiscover.DOMAIN exists it answers over good TLS with 200 or 401", (*judge).autodiscover},
 	{"R7", "promises", "documents come over good TLS", Medium, "RFC 8461, 3.3; RFC 9525, 6.3", "the hosts that serve them show a trusted certificate for their very names", (*judge).documents},
 }
 

@@ -19,7 +19,7 @@ const senderArea = "sender authentication"
 
 var senderChecks = []Check{
 	{"D8", senderArea, "one SPF record", High, "RFC 7208, 3.2 and 4.5", "exactly one TXT record begins with v=spf1 and a space", (*judge).spfOne},
-	{"D9", senderArea, "SPF says what to refuse", High, "RFC 7208, 4.6.2 and 5.1", "the record has no errors and ends in ~all, -all or a redirect", (*judge).spfSyntax},
+	{"D9", senderArea, "SPF says what to refuse", High, "RFC 7208, 4.6, 5.1 and 6.1", "the record has no errors and ends in ~all, -all or a redirect", (*judge).spfSyntax},
 	{"D10", senderArea, "SPF stays within its budget", High, "RFC 7208, 4.6.4", "at most 10 lookups and 2 void ones over the whole tree", (*judge).spfBudget},
 	{"D11", senderArea, "SPF lets the domain's own servers send", High, "RFC 7208, 4", "every address that mail goes out from gets pass", (*judge).spfSenders},
 	{"D13", senderArea, "DKIM keys", High, "RFC 6376, 3.6.1; RFC 8301, 3.2; RFC 8463, 4", "each selector has one record with a key that is long enough", (*judge).dkim},

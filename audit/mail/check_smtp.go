@@ -17,7 +17,7 @@ var smtpChecks = []Check{
 	{"X6", "smtp", "greylisting", Info, "RFC 6647, 2", "a 450 or 451 at RCPT is told as what it is", (*judge).greylisting},
 	{"X7", "smtp", "VRFY tells nothing", Low, "RFC 5321, 3.5.3 and 7.3", "VRFY for a name that nobody has is answered with 252, 502 or 55x", (*judge).vrfy},
 	{"X8", "smtp", "EXPN tells nothing", Medium, "RFC 5321, 7.3", "EXPN is refused", (*judge).expn},
-	{"X9", "smtp", "the size limit is sound", Low, "RFC 1870, 4", "SIZE is a number, of 10 MB or more, and the same on 465 and 587", (*judge).size},
+	{"X9", "smtp", "the size limit is sound", Low, "RFC 1870, 3", "SIZE is a number, of 10 MB or more, and the same on 465 and 587", (*judge).size},
 	{"X10", "smtp", "extensions do not contradict each other", Low, "RFC 6531, 3.1; RFC 3030, 3", "SMTPUTF8 comes with 8BITMIME, BINARYMIME with CHUNKING", (*judge).extensions},
 }
 

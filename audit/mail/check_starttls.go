@@ -8,12 +8,12 @@ import (
 )
 
 var starttlsChecks = []Check{
-	{"S1", "starttls", "exchangers offer STARTTLS", High, "RFC 3207, 4", "STARTTLS stands in the reply to EHLO", (*judge).starttlsOffered},
+	{"S1", "starttls", "exchangers offer STARTTLS", High, "RFC 3207, 2 and 3", "STARTTLS stands in the reply to EHLO", (*judge).starttlsOffered},
 	{"S2", "starttls", "STARTTLS works", High, "RFC 3207, 4", "the server agrees, and a handshake completes, whatever the certificate", (*judge).starttlsWorks},
 	{"S3", "starttls", "capabilities before and after TLS", Info, "RFC 3207, 4.2", "the server forgets what was said before, and lists its capabilities anew", (*judge).difference},
 	{"S4", "starttls", "STARTTLS is gone inside TLS", Low, "RFC 3207, 4.2; RFC 9051, 6.2.1; RFC 2595, 4", "it is not listed any more", (*judge).starttlsGone},
 	{"S5", "starttls", "client ports want TLS before a password", High, "RFC 8314, 4.1; RFC 4954, 4", "no password is taken before TLS on 587, 143, 110 and 4190", (*judge).tlsFirst},
-	{"S8", "starttls", "no command gets past STARTTLS", High, "RFC 3207, 6", "a command that came in the clear is not answered inside TLS", (*judge).injection},
+	{"S8", "starttls", "no command gets past STARTTLS", High, "RFC 3207, 4.2 and 6", "a command that came in the clear is not answered inside TLS", (*judge).injection},
 	{"S10", "starttls", "implicit TLS speaks TLS first", High, "RFC 8314, 3", "no byte in the clear before the handshake on 465, 993 and 995", (*judge).implicitFirst},
 	{"S12", "starttls", "a client without a server name gets a good certificate", Low, "RFC 7672, 8.1", "the certificate that is shown without SNI is for one of the host's names", (*judge).withoutSNI},
 }

@@ -6,7 +6,7 @@ import (
 )
 
 var tlsChecks = []Check{
-	{"T1", "tls", "no old versions of TLS", Medium, "RFC 8996, 2; RFC 9325, 3.1.1", "TLS 1.2 and 1.3 alone; SSL is critical, TLS 1.0 and 1.1 are high on client ports and medium on port 25", (*judge).versions},
+	{"T1", "tls", "no old versions of TLS", Medium, "RFC 8996, 4 and 5; RFC 9325, 3.1.1", "TLS 1.2 and 1.3 alone; SSL is critical, TLS 1.0 and 1.1 are high on client ports and medium on port 25", (*judge).versions},
 	{"T2", "tls", "TLS 1.3 is offered", Low, "RFC 9325, 3.1.1", "a client that knows TLS 1.3 gets it", (*judge).newest},
 	{"T3", "tls", "no weak cipher suites", Medium, "RFC 9325, 4.1 and 4.2", "forward secrecy and AEAD; no NULL, anonymous, EXPORT, RC4, DES or 3DES suites", (*judge).suites},
 }

@@ -148,7 +148,7 @@ func (j *judge) daneOf(s *Service) dane {
 	secure = secure && (aaaa.Authentic || aaaa.Status != resolve.Found) && (a.Status == resolve.Found || aaaa.Status == resolve.Found)
 	d.owner = fmt.Sprintf("_%d._tcp.%s", s.Port, base)
 	d.answer = j.lookup(d.owner, dns.TypeTLSA)
-	if aliases := a.Aliases(); d.answer.Status != resolve.Found && len(aliases) > 0 { // RFC 7672, 2.1.3
+	if aliases := a.Aliases(); d.answer.Status != resolve.Found && len(aliases) > 0 { // RFC 7671, 7
 		base = bare(aliases[len(aliases)-1])
 		d.owner = fmt.Sprintf("_%d._tcp.%s", s.Port, base)
 		d.answer = j.lookup(d.owner, dns.TypeTLSA)

@@ -99,7 +99,7 @@ func suitesOf(version uint16) []uint16 {
 			if new13 {
 				ids = append(ids, s.id)
 			}
-		case new13, version < 0x0303 && aead: // RFC 5246, 1.2: those need TLS 1.2
+		case new13, version < 0x0303 && aead: // RFC 5288, 4: those need TLS 1.2
 		case version == 0x0300 && strings.HasPrefix(s.name, "EC"): // RFC 8422: extensions, which SSL 3.0 lacks
 		default:
 			ids = append(ids, s.id)

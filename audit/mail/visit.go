@@ -295,7 +295,7 @@ func (v *visit) otherKey() {
 }
 
 // inject sends a command in one segment with STARTTLS, and listens inside TLS whether it
-// is answered (CVE-2011-0411 and its family; RFC 3207, 6).
+// is answered (CVE-2011-0411 and its family; RFC 3207, 4.2 and 6).
 func (v *visit) inject() {
 	into := &Injection{}
 	v.s.Injected = into
