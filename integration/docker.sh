@@ -52,11 +52,15 @@ start_daemon() {
 	have dockerd || install_packages docker.io
 	say "starting dockerd"
 	local log=${TMPDIR:-/tmp}/dockerd.log
-	# One that was killed leaves its pid, which may be somebody else's by now.
-	if have pgrep && ! pgrep -x dockerd >/dev/null; then
-		rm -f /var/run/docker.pid
-		pgrep -x containerd >/dev/null || rm -f /var/run/docker/containerd/containerd.pid
-	fi
+	# One that was killed leaves the files of its pid, which may be somebody else's by now.
+	local file pid
+	for file in /var/run/docker.pid /var/run/docker/containerd/containerd.pid; do
+		pid=$(cat "$file" 2>/dev/null) || continue
+		case $(cat "/proc/$pid/comm" 2>/dev/null) in
+		dockerd | containerd) grep -q '^State:.*zombie' "/proc/$pid/status" 2>/dev/null && rm -f "$file" ;;
+		*) rm -f "$file" ;;
+		esac
+	done
 	# It has to outlive this script and its terminal.
 	setsid dockerd >"$log" 2>&1 </dev/null &
 	for _ in $(seq 360); do # containers of a killed daemon take their time
