@@ -23,22 +23,8 @@ import (
 // on request in active mode; with TLS, encrypted (RFC 4217). On request a file of our own
 // is written, read back and deleted.
 func (s *session) ftp() error {
-	if err := s.open(); err != nil {
+	if err := s.welcomed(); err != nil {
 		return err
-	}
-	s.doing("login", "waiting for the greeting")
-	if _, err := s.c.Listen(0); err != nil {
-		return err
-	}
-	greeting, err := readReply(s.c)
-	if err == nil && greeting.code == 120 { // RFC 959, 5.4: ready in a moment
-		greeting, err = readReply(s.c)
-	}
-	if err != nil {
-		return err
-	}
-	if greeting.code != 220 {
-		return s.turnedAway([]byte(greeting.String()))
 	}
 	if s.login.Security == wire.StartTLS {
 		s.doing("login", "AUTH TLS")

@@ -21,6 +21,29 @@ func (r reply) String() string {
 	return r.lines[len(r.lines)-1]
 }
 
+// welcomed connects and waits for the reply that a server of this family greets with: 220,
+// in FTP perhaps behind a 120 (RFC 959, 5.4: ready in a moment).
+func (s *session) welcomed() error {
+	if err := s.open(); err != nil {
+		return err
+	}
+	s.doing("login", "waiting for the greeting")
+	if _, err := s.c.Listen(0); err != nil {
+		return err
+	}
+	greeting, err := readReply(s.c)
+	if err == nil && greeting.code == 120 {
+		greeting, err = readReply(s.c)
+	}
+	if err != nil {
+		return err
+	}
+	if greeting.code != 220 {
+		return s.turnedAway([]byte(greeting.String()))
+	}
+	return nil
+}
+
 // ask says a command and reads its reply.
 func (s *session) ask(command string) (reply, error) {
 	if err := s.c.Send(command); err != nil {

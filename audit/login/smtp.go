@@ -15,19 +15,8 @@ import (
 // smtp logs in as one who submits mail does (RFC 6409, RFC 4954), on 465 or 587. Nothing is
 // submitted.
 func (s *session) smtp() error {
-	if err := s.open(); err != nil {
+	if err := s.welcomed(); err != nil {
 		return err
-	}
-	s.doing("login", "waiting for the greeting")
-	if _, err := s.c.Listen(0); err != nil {
-		return err
-	}
-	greeting, err := readReply(s.c)
-	if err != nil {
-		return err
-	}
-	if greeting.code != 220 {
-		return s.turnedAway([]byte(greeting.String()))
 	}
 	extensions, err := s.ehlo()
 	if err != nil {
