@@ -116,22 +116,22 @@ make_base() {
 	trap "rm -rf '$dir'" EXIT
 	from=$(mirror || true)
 	say "making $base with debootstrap"
-	debootstrap --variant=minbase bookworm "$dir/root" ${from:+"$from"} >"$dir/log" 2>&1 || {
+	debootstrap --variant=minbase bookworm "$dir/tree" ${from:+"$from"} >"$dir/log" 2>&1 || {
 		tail -n 20 "$dir/log" >&2
 		die "debootstrap failed"
 	}
 	mapfile -t files < <(apt_sources)
 	if [ "${#files[@]}" -gt 0 ]; then
-		rm -f "$dir/root/etc/apt/sources.list"
+		rm -f "$dir/tree/etc/apt/sources.list"
 		for file in "${files[@]}"; do
 			case $file in
-			*/sources.list) cp "$file" "$dir/root/etc/apt/sources.list" ;;
-			*) cp "$file" "$dir/root/etc/apt/sources.list.d/" ;;
+			*/sources.list) cp "$file" "$dir/tree/etc/apt/sources.list" ;;
+			*) cp "$file" "$dir/tree/etc/apt/sources.list.d/" ;;
 			esac
 		done
 	fi
-	rm -rf "$dir"/root/var/cache/apt/archives/*.deb
-	tar -C "$dir/root" -c . | docker import - "$base" >/dev/null
+	rm -rf "$dir"/tree/var/cache/apt/archives/*.deb
+	tar -C "$dir/tree" -c . | docker import - "$base" >/dev/null
 }
 
 base_image() {
