@@ -42,9 +42,6 @@ var Builtin = sync.OnceValue(func() *Set {
 	return set
 })
 
-// Products returns the built-in products, sorted by name.
-func Products() []Product { return Builtin().Products() }
-
 // CompiledName is the name of the compiled file of a YAML file.
 func CompiledName(yaml string) string {
 	if yaml == productsFile {
