@@ -23,8 +23,8 @@ var senderChecks = []Check{
 	{"D10", senderArea, "SPF stays within its budget", High, "RFC 7208, 4.6.4", "at most 10 lookups and 2 void ones over the whole tree", (*judge).spfBudget},
 	{"D11", senderArea, "SPF lets the domain's own servers send", High, "RFC 7208, 4", "every address that mail goes out from gets pass", (*judge).spfSenders},
 	{"D13", senderArea, "DKIM keys", High, "RFC 6376, 3.6.1; RFC 8301, 3.2; RFC 8463, 4", "each selector has one record with a key that is long enough", (*judge).dkim},
-	{"D16", senderArea, "a DMARC record", High, "RFC 9989, 4.7 and 4.10", "the tree walk finds exactly one valid record", (*judge).dmarcRecords},
-	{"D17", senderArea, "DMARC has an effect, and reports", Medium, "RFC 9989, 4.7; RFC 9990, 4", "the effective policy is quarantine or reject, and reports go where they are accepted", (*judge).dmarcEffect},
+	{"D16", senderArea, "a DMARC record", High, "RFC 9989, 4.7, 4.10 and 4.10.1", "the tree walk finds exactly one valid record", (*judge).dmarcRecords},
+	{"D17", senderArea, "DMARC has an effect, and reports", Medium, "RFC 9989, 4.7 and 4.10.1; RFC 9990, 4", "the effective policy is quarantine or reject, and reports go where they are accepted", (*judge).dmarcEffect},
 }
 
 func (j *judge) spfOne() {
@@ -300,9 +300,14 @@ func (j *judge) dmarcRecords() {
 	case r == nil:
 		j.fail(j.domain(), "none, here or above (%d questions)", w.queries).fix("publish one, to begin with for the reports alone").record("_dmarc.%s. IN TXT \"v=DMARC1; p=none; rua=mailto:postmaster@%s\"", j.domain(), j.domain())
 	case len(r.problems) > 0:
-		j.fail(r.at, "%s", strings.Join(r.problems, "; ")).with(r.text).fix("write it right")
+		f := j.fail(r.at, "%s", strings.Join(r.problems, "; ")).with(r.text).fix("write it right")
+		if len(r.wrong) > 0 {
+			f.Text += map[bool]string{true: "; receivers take the record for p=none", false: "; receivers take no notice of the record"}[r.reports()]
+		}
+	case r.tags["p"] == "" && !r.reports():
+		j.fail(r.at, "neither p nor rua: receivers take no notice of the record").with(r.text).fix("say p=none, or better").record("_dmarc.%s. IN TXT %q", r.at, withPolicy(r.text, "none"))
 	case r.tags["p"] == "":
-		j.warn(r.at, "no p: taken as none").sev(Medium).with(r.text).fix("say p=none, or better").record("_dmarc.%s. IN TXT %q", r.at, strings.Replace(r.text, "v=DMARC1", "v=DMARC1; p=none", 1))
+		j.warn(r.at, "no p: taken as none").sev(Medium).with(r.text).fix("say p=none, or better").record("_dmarc.%s. IN TXT %q", r.at, withPolicy(r.text, "none"))
 	default:
 		f := j.pass(r.at, "%s", r.text)
 		if !own {
@@ -332,6 +337,9 @@ func (j *judge) dmarcEffect() {
 		effective = tested(stated)
 	}
 	text := "the effective policy is " + effective
+	if effective == "" {
+		text = "there is no policy: receivers take no notice of a record without a valid p, sp and np that names no place for reports"
+	}
 	if effective != stated {
 		text += ", one step below " + stated + ", since t=y says that it is only tried"
 	}
@@ -346,7 +354,7 @@ func (j *judge) dmarcEffect() {
 	if pct, ok := r.tags["pct"]; ok && pct != "100" {
 		differs = append(differs, "by RFC 7489 pct="+pct+" limits it; RFC 9989 has removed pct")
 	}
-	if effective == "none" {
+	if effective == "none" || effective == "" {
 		j.warn(j.domain(), "%s: nothing is refused", text).with(r.text).with(differs...).fix("when the reports show that your own mail passes: p=quarantine, then p=reject").
 			record("_dmarc.%s. IN TXT %q", r.at, withPolicy(r.text, "quarantine"))
 	} else {

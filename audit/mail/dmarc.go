@@ -17,6 +17,7 @@ type dmarcRecord struct {
 	tags     map[string]string
 	order    []string
 	problems []string
+	wrong    []string // of p, sp and np those with a value that is none
 }
 
 // removed tags had a meaning in RFC 7489 and have none any more.
@@ -48,6 +49,7 @@ func parseDMARC(at, text string) (r dmarcRecord, ok bool) {
 	for _, name := range []string{"p", "sp", "np"} {
 		if v, ok := r.tags[name]; ok && !slices.Contains([]string{"none", "quarantine", "reject"}, strings.ToLower(v)) {
 			r.problems = append(r.problems, name+"="+v+": want none, quarantine or reject")
+			r.wrong = append(r.wrong, name)
 			delete(r.tags, name)
 		}
 	}
@@ -65,11 +67,17 @@ func (r *dmarcRecord) is(tag, value string) bool { return strings.EqualFold(r.ta
 
 // policy is what the record says to do with mail of the domain that it stands at, of an
 // existing domain below, and of one that does not exist (RFC 9989, 4.7: np falls back to
-// sp, sp to p).
+// sp, sp to p). "" is no policy: where p is missing, or one of p, sp and np is none of the
+// words, the record counts as p=none if it says where reports go, and else as none at all
+// (RFC 9989, 4.10.1).
 func (r *dmarcRecord) policy(own, exists bool) string {
 	p := strings.ToLower(r.tags["p"])
-	if p == "" {
-		p = "none" // RFC 9989, 4.7: a record whose p is missing, or not valid, is as none
+	switch {
+	case p != "" && len(r.wrong) == 0:
+	case r.reports():
+		return "none"
+	default:
+		return ""
 	}
 	if own {
 		return p
@@ -84,9 +92,19 @@ func (r *dmarcRecord) policy(own, exists bool) string {
 	return sub
 }
 
+// reports says whether the record names one place or more that reports can go to.
+func (r *dmarcRecord) reports() bool {
+	for uri := range strings.SplitSeq(r.tags["rua"], ",") {
+		if _, bad := reportDomains(uri); strings.TrimSpace(uri) != "" && len(bad) == 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // tested lowers a policy by one step where t=y says that it is only tried (RFC 9989, 4.7).
 func tested(policy string) string {
-	return map[string]string{"reject": "quarantine", "quarantine": "none", "none": "none"}[policy]
+	return map[string]string{"reject": "quarantine", "quarantine": "none", "none": "none"}[policy] // "" stays so
 }
 
 // dmarcAt looks one place up. many is how many records stand there: more than one count
@@ -202,11 +220,11 @@ func (j *judge) dmarcBefore(domain string) (r *dmarcRecord, own bool, policy str
 		return nil, false, ""
 	}
 	p := strings.ToLower(r.tags["p"])
-	if p == "" {
-		if r.tags["rua"] == "" {
-			return nil, false, "" // RFC 7489, 6.6.3: no p, no policy, unless reports are wanted
+	if p == "" || slices.Contains(r.wrong, "sp") {
+		if !r.reports() {
+			return nil, false, "" // RFC 7489, 6.6.3: no valid p and sp, no policy, unless reports are wanted
 		}
-		p = "none"
+		return r, own, "none"
 	}
 	if sp := strings.ToLower(r.tags["sp"]); !own && sp != "" {
 		p = sp

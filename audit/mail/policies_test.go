@@ -39,6 +39,13 @@ _dmarc.example.com. 60 IN TXT "v=DMARC1; p=reject"`, "b.example.com", "b.example
 		{"np for a name that does not exist", "no.example.com", `_dmarc.example.com. 60 IN TXT "v=DMARC1; p=none; np=reject"`, "example.com", "example.com", "reject", "none", 3},
 		{"t=y is one step less", "example.com", `_dmarc.example.com. 60 IN TXT "v=DMARC1; p=reject; t=y"`, "example.com", "example.com", "quarantine", "reject", 2},
 		{"no p", "example.com", `_dmarc.example.com. 60 IN TXT "v=DMARC1; rua=mailto:x@example.com"`, "example.com", "example.com", "none", "none", 2},
+		{"no p and no rua", "example.com", `_dmarc.example.com. 60 IN TXT "v=DMARC1; adkim=s"`, "example.com", "example.com", "", "", 2},
+		{"a wrong sp makes the whole record none", "a.example.com", `_dmarc.example.com. 60 IN TXT "v=DMARC1; p=reject; sp=quarantin; rua=mailto:x@example.com"`, "example.com", "example.com", "none", "none", 3},
+		{"a wrong sp without rua makes it no record", "a.example.com", `_dmarc.example.com. 60 IN TXT "v=DMARC1; p=reject; sp=quarantin"`, "example.com", "example.com", "", "", 3},
+		{"a wrong np, which RFC 7489 does not know", "a.example.com", `_dmarc.example.com. 60 IN TXT "v=DMARC1; p=reject; np=no; rua=https://x.example.com/"`, "example.com", "example.com", "none", "reject", 3},
+		{"psd=u is as without", "a.b.example.com", `_dmarc.b.example.com. 60 IN TXT "v=DMARC1; p=none; psd=u"
+_dmarc.example.com. 60 IN TXT "v=DMARC1; p=reject"`, "example.com", "example.com", "reject", "reject", 4},
+		{"psd=y where the walk began", "bank", `_dmarc.bank. 60 IN TXT "v=DMARC1; p=reject; psd=y"`, "bank", "bank", "reject", "reject", 1},
 		{"two count as none", "example.com", `_dmarc.example.com. 60 IN TXT "v=DMARC1; p=reject"
 _dmarc.example.com. 60 IN TXT "v=DMARC1; p=none"`, "example.com", "", "", "", 2},
 		{"at most eight questions", "a.b.c.d.e.f.g.h.i.j.example.com", `_dmarc.example.com. 60 IN TXT "v=DMARC1; p=reject"`, "example.com", "example.com", "reject", "reject", 8},

@@ -365,10 +365,10 @@ func (e *domainExpected) compare(f *Facts, o Options) []audit.Finding {
 		r, own := w.record()
 		seen := "no policy"
 		if r != nil {
-			seen = r.policy(own, true)
-			if r.is("t", "y") {
+			if seen = r.policy(own, true); r.is("t", "y") {
 				seen = tested(seen)
 			}
+			seen = cmp.Or(seen, "no policy")
 		}
 		if r == nil && len(w.failed) > 0 {
 			unknown("domain-dmarc", "high", j.lookup("_dmarc."+e.name, dns.TypeTXT))
