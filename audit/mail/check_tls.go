@@ -105,14 +105,22 @@ func (j *judge) suites() {
 			}
 		}
 		slices.Sort(evidence)
-		outside := j.outside(s)
+		outside, forNow := j.outside(s)
+		_, _, unknown := s.versionsOf()
 		switch {
 		case len(by[broken]) > 0:
 			j.fail(s.Where(), "takes suites that protect nothing: %s", strings.Join(by[broken], ", ")).sev(Critical).with(evidence...).fix("%s", j.mend(s, "old-tls"))
 		case len(by[weak]) > 0:
 			j.warn(s.Where(), "takes suites without forward secrecy, or 3DES: %s", strings.Join(by[weak], ", ")).with(evidence...).fix("%s", j.mend(s, "old-tls"))
 		case len(outside) > 0:
-			j.warn(s.Where(), "%s does not allow %s", j.o.Profile, strings.Join(outside, ", ")).with(evidence...).fix("%s", j.mend(s, "old-tls"))
+			f := j.warn(s.Where(), "%s does not allow %s", j.o.Profile, strings.Join(outside, ", ")).with(evidence...).fix("%s", j.mend(s, "old-tls"))
+			if forNow {
+				f.sev(Low)
+			}
+		case unknown != "":
+			j.unknown(s.Where(), "repeat later: it may limit how often we may connect", "not all suites could be asked for: %s", unknown)
+		case len(s.Hellos) == 0 && j.o.Profile != "":
+			j.unknown(s.Where(), "gather again with --tls-scan, some dozens of connections to each port", "whether all that it takes is within %s was not asked; %s is", j.o.Profile, suiteName(s.TLS.Suite))
 		case len(s.Hellos) == 0:
 			j.pass(s.Where(), "agreed on %s; the others were not asked for (--tls-scan)", suiteName(s.TLS.Suite))
 		case len(by[legacy]) > 0 && j.o.Profile == "":
@@ -123,27 +131,25 @@ func (j *judge) suites() {
 	}
 }
 
-// outside is what a service takes that the chosen profile does not allow.
-func (j *judge) outside(s *Service) []string {
-	i := slices.IndexFunc(profiles, func(p profile) bool { return p.name == j.o.Profile })
+// outside is what a service takes that the chosen profile does not allow; forNow says that
+// it allows all of it for some time yet.
+func (j *judge) outside(s *Service) (list []string, forNow bool) {
+	i := slices.IndexFunc(profiles(), func(p profile) bool { return p.Name == j.o.Profile })
 	if i < 0 {
-		return nil
+		return nil, false
 	}
-	p := profiles[i]
-	var list []string
-	for _, h := range s.Hellos {
-		switch {
-		case h.Suite == 0:
-		case !slices.Contains(p.versions, h.Version):
-			list = append(list, versionName(h.Version))
-		case h.Version < 0x0304 && !slices.Contains(p.suites, h.Suite):
-			name := suiteName(h.Suite)
-			if slices.Contains(p.phaseOut, h.Suite) {
-				name += " (to be phased out)"
-			}
-			list = append(list, name)
+	forNow = true
+	add := func(version, suite uint16) {
+		if what, yet := profiles()[i].beyond(version, suite); what != "" && suite != 0 {
+			list, forNow = append(list, what), forNow && yet
 		}
 	}
+	if s.secured() {
+		add(s.TLS.Version, s.TLS.Suite)
+	}
+	for _, h := range s.Hellos {
+		add(h.Version, h.Suite)
+	}
 	slices.Sort(list)
-	return slices.Compact(list)
+	return slices.Compact(list), forNow
 }

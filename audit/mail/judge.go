@@ -85,7 +85,7 @@ type Options struct {
 	At         time.Time         // as of when; zero is when the facts were gathered
 	Later      time.Duration     // every date is judged also so much later; 0 is 14 days, negative is not
 	Roots      *x509.CertPool    // who is trusted; nil is the system's
-	Profile    string            // of TLS; "" is mozilla-intermediate for client ports, and RFC 9325 for port 25
+	Profile    string            // of TLS, beyond RFC 9325: one of ProfileNames; "" is none
 	Issuers    map[string]string // organisation of a private CA to the identifier that it has in CAA records
 	Signatures *fingerprint.Set  // nil is the built-in
 }

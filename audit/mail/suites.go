@@ -43,6 +43,9 @@ var suites = []suite{
 	{0x0038, "DHE_DSS_WITH_AES_256_CBC_SHA"}, {0x0032, "DHE_DSS_WITH_AES_128_CBC_SHA"},
 	{0x006A, "DHE_DSS_WITH_AES_256_CBC_SHA256"}, {0x0040, "DHE_DSS_WITH_AES_128_CBC_SHA256"},
 	{0xC072, "ECDHE_ECDSA_WITH_CAMELLIA_128_CBC_SHA256"}, {0xC073, "ECDHE_ECDSA_WITH_CAMELLIA_256_CBC_SHA384"},
+	{0xC048, "ECDHE_ECDSA_WITH_ARIA_128_CBC_SHA256"}, {0xC049, "ECDHE_ECDSA_WITH_ARIA_256_CBC_SHA384"},
+	{0xC04C, "ECDHE_RSA_WITH_ARIA_128_CBC_SHA256"}, {0xC04D, "ECDHE_RSA_WITH_ARIA_256_CBC_SHA384"},
+	{0xC044, "DHE_RSA_WITH_ARIA_128_CBC_SHA256"}, {0xC045, "DHE_RSA_WITH_ARIA_256_CBC_SHA384"},
 	{0xC076, "ECDHE_RSA_WITH_CAMELLIA_128_CBC_SHA256"}, {0xC077, "ECDHE_RSA_WITH_CAMELLIA_256_CBC_SHA384"},
 	{0x00C4, "DHE_RSA_WITH_CAMELLIA_256_CBC_SHA256"}, {0x00BE, "DHE_RSA_WITH_CAMELLIA_128_CBC_SHA256"},
 	{0x0088, "DHE_RSA_WITH_CAMELLIA_256_CBC_SHA"}, {0x0045, "DHE_RSA_WITH_CAMELLIA_128_CBC_SHA"},
@@ -57,6 +60,7 @@ var suites = []suite{
 	{0x0035, "RSA_WITH_AES_256_CBC_SHA"}, {0x002F, "RSA_WITH_AES_128_CBC_SHA"},
 	{0x00C0, "RSA_WITH_CAMELLIA_256_CBC_SHA256"}, {0x00BA, "RSA_WITH_CAMELLIA_128_CBC_SHA256"},
 	{0x0084, "RSA_WITH_CAMELLIA_256_CBC_SHA"}, {0x0041, "RSA_WITH_CAMELLIA_128_CBC_SHA"},
+	{0xC03C, "RSA_WITH_ARIA_128_CBC_SHA256"}, {0xC03D, "RSA_WITH_ARIA_256_CBC_SHA384"},
 	{0x0096, "RSA_WITH_SEED_CBC_SHA"}, {0x0007, "RSA_WITH_IDEA_CBC_SHA"},
 	{0xC031, "ECDH_RSA_WITH_AES_128_GCM_SHA256"}, {0xC032, "ECDH_RSA_WITH_AES_256_GCM_SHA384"},
 	{0xC02D, "ECDH_ECDSA_WITH_AES_128_GCM_SHA256"}, {0xC02E, "ECDH_ECDSA_WITH_AES_256_GCM_SHA384"},
@@ -153,36 +157,4 @@ func gradeOf(id uint16) grade {
 		return legacy
 	}
 	return good
-}
-
-// profile is a published set of rules, as data.
-type profile struct {
-	name     string
-	about    string
-	versions []uint16
-	suites   []uint16 // allowed; below TLS 1.3
-	phaseOut []uint16 // allowed for now
-}
-
-// profiles are those that --tls-profile names.
-//
-// mozilla-*: "Server Side TLS" 5.7, https://wiki.mozilla.org/Security/Server_Side_TLS.
-// ncsc-2025: "ICT Security Guidelines for Transport Layer Security" of NCSC-NL, May 2025:
-// "good" and "sufficient" here are suites, what it calls phase-out is phaseOut.
-var profiles = []profile{
-	{"mozilla-modern", "TLS 1.3 alone", []uint16{0x0304}, nil, nil},
-	{"mozilla-intermediate", "TLS 1.2 with forward secrecy and AEAD, and TLS 1.3", []uint16{0x0304, 0x0303},
-		[]uint16{0xC02B, 0xC02F, 0xC02C, 0xC030, 0xCCA9, 0xCCA8, 0x009E, 0x009F, 0xCCAA}, nil},
-	{"ncsc-2025", "TLS 1.3, TLS 1.2 with forward secrecy and AEAD; CBC with forward secrecy is to be phased out", []uint16{0x0304, 0x0303},
-		[]uint16{0xC02B, 0xC02F, 0xC02C, 0xC030, 0xCCA9, 0xCCA8, 0x009E, 0x009F, 0xCCAA},
-		[]uint16{0xC023, 0xC024, 0xC027, 0xC028, 0xC009, 0xC00A, 0xC013, 0xC014, 0x0067, 0x006B, 0x0033, 0x0039}},
-}
-
-// ProfileNames are the names of the TLS profiles.
-func ProfileNames() []string {
-	var names []string
-	for _, p := range profiles {
-		names = append(names, p.name)
-	}
-	return names
 }
