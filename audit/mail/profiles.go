@@ -29,14 +29,9 @@ var profiles = sync.OnceValue(func() (list []profile) {
 	return list
 })
 
-// ProfileNames are the names of the TLS profiles.
-func ProfileNames() []string {
-	var names []string
-	for _, p := range profiles() {
-		names = append(names, p.Name)
-	}
-	return names
-}
+// ProfileNames are the names of the TLS profiles: those of profiles.json, which need not
+// be read for a page of help.
+func ProfileNames() []string { return []string{"mozilla-modern", "mozilla-intermediate", "ncsc-2025"} }
 
 // beyond says what of a version and a suite the profile does not allow, "" for nothing, and
 // whether it allows it for now.

@@ -13,7 +13,10 @@ func TestProfiles(t *testing.T) {
 		known["TLS_"+s.name] = true
 	}
 	seen := map[string]bool{}
-	for _, p := range profiles() {
+	for i, p := range profiles() {
+		if p.Name != ProfileNames()[i] {
+			t.Errorf("%q is not in ProfileNames, in its order", p.Name)
+		}
 		if seen[p.Name] || p.Name == "" || p.About == "" || !strings.Contains(p.Source, " ") || len(p.Versions) == 0 {
 			t.Errorf("%q is given twice, or incomplete", p.Name)
 		}
