@@ -205,3 +205,21 @@ func (c *countingRecords) Lookup(ctx context.Context, name string, qtype uint16)
 	c.n++
 	return c.of.Lookup(ctx, name, qtype)
 }
+
+// An answer by way of an alias is authentic where each zone on the way is signed.
+func TestZoneAliasIsAsSecureAsEachStep(t *testing.T) {
+	const key = "DNSKEY 257 3 13 mdsswUyr3DPW132mOi8V9xESWE8jTo0dxCjjnopKl+GqJxpVXckHAeF+KkxLbxILfDLUT0rAK9iUzy1L53eKGQ==\n"
+	const signed, plain = "@ SOA ns h 1 1 1 1 1\n@ " + key, "@ SOA ns h 1 1 1 1 1\n"
+	for _, test := range []struct {
+		alias, target string
+		want          bool
+	}{{signed, signed, true}, {signed, plain, false}, {plain, signed, false}} {
+		z, err := ReadZone("alias.zone", strings.NewReader("$TTL 60\n$ORIGIN a.test.\n"+test.alias+"www CNAME www.b.test.\n$ORIGIN b.test.\n"+test.target+"www A 192.0.2.1\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a := z.Lookup(t.Context(), "www.a.test", dns.TypeA); a.Status != Found || a.Authentic != test.want {
+			t.Errorf("%q, %q: %s, authentic %v", test.alias, test.target, a.Status, a.Authentic)
+		}
+	}
+}

@@ -97,13 +97,14 @@ func (z *Zone) apex(name string) string {
 func (z *Zone) Lookup(ctx context.Context, name string, qtype uint16) Answer {
 	n, t := question(name, qtype)
 	a := Answer{Name: n, Type: t, Server: "zone file", Status: NoName}
-	at := n
+	at, signed := n, true // so far, with each step of the way
 	for range 12 {
 		apex := z.apex(at)
 		if apex == "" {
-			return z.outside(ctx, a, at, qtype)
+			return z.outside(ctx, a, at, qtype, signed)
 		}
-		a.Authentic, a.Zone = z.signed[apex], apex
+		signed = signed && z.signed[apex]
+		a.Authentic, a.Zone = signed, apex
 		set, found := z.sets[at]
 		if !found && !z.exists[at] {
 			set, found = z.wildcard(at, apex)
@@ -140,13 +141,14 @@ func (a *Answer) append(set []dns.RR, owner string) {
 }
 
 // outside asks the other resolver for what the files do not hold.
-func (z *Zone) outside(ctx context.Context, a Answer, at string, qtype uint16) Answer {
+func (z *Zone) outside(ctx context.Context, a Answer, at string, qtype uint16, signed bool) Answer {
 	if z.Else == nil {
 		a.Status, a.Reason = Unasked, at+" lies in no zone of the file, and nobody else is asked"
 		return a
 	}
 	rest := z.Else.Lookup(ctx, at, qtype)
 	rest.Name, rest.Records = a.Name, append(a.Records, rest.Records...)
+	rest.Authentic = rest.Authentic && signed
 	return rest
 }
 
