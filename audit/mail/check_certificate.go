@@ -25,9 +25,11 @@ var certificateChecks = []Check{
 	{"C3", "certificate", "the certificate is valid now, and for a while", High, "RFC 5280, 4.1.2.5", "today lies within its dates, with at least a third of its life or 14 days left", (*judge).dates},
 	{"C4", "certificate", "the certificate is valid later too", Medium, "RFC 5280, 4.1.2.5", "it is valid at a later day too (14 days on, unless said otherwise)", (*judge).datesLater},
 	{"C5", "certificate", "the key is long enough", High, "RFC 9325, 4.5", "RSA with 2048 bits or more, ECDSA on P-256 to P-521, Ed25519", (*judge).certificateKeys},
+	{"C6", "certificate", "signatures are sound", High, "RFC 9325, 4.1; RFC 8446, 4.4.2.2", "no certificate that is sent, except a root, is signed with SHA-1 or MD5", (*judge).signatures},
 	{"C7", "certificate", "who has signed it", Info, "RFC 5280, 3.2", "self-signed and private authorities are told apart from what is expired or misnamed", (*judge).signedBy},
 	{"C8", "certificate", "RSA and ECDSA certificates are both good", High, "RFC 8446, 4.4.2.2", "a server with two kinds of key shows a good certificate for each", (*judge).bothKeys},
 	{"C9", "certificate", "all ports of a host show one certificate", Low, "good practice", "the ports of a host do not differ in how long their certificates are valid", (*judge).oneCertificate},
+	{"C10", "certificate", "the certificate is one of a server", Medium, "RFC 5280, 4.2.1.9 and 4.2.1.12", "it is for server authentication, is no authority's, and is not valid for more than 825 days", (*judge).purpose},
 	{"C12", "certificate", "CAA records say who may issue", Low, "RFC 8659, 3 and 4", "the closest CAA set has an issue tag and no errors", (*judge).caa},
 	{"C13", "certificate", "CAA permits the issuer in use", Medium, "RFC 8659, 4.2", "the issuer of the certificate in use may issue the next one", (*judge).caaIssuer},
 }
@@ -151,6 +153,7 @@ func (j *judge) chain() {
 		switch {
 		case err == nil:
 			j.pass(s.Where(), "%d certificate(s) lead to a trusted root", len(chain)).with(describe(chain)...)
+		case weakSignature(chain) != "": // C6 tells
 		case selfSigned(chain[0]):
 			j.bad(s, "self-signed").with(describe(chain)...).fix("have an authority sign it, or publish its key: DANE").record("%s", paste(fmt.Sprintf("_%d._tcp.%s", s.Port, s.Host), chain[0]))
 		case errors.As(err, &unknownAuthority) && !selfSigned(chain[len(chain)-1]) && len(chain) == 1:
@@ -281,6 +284,9 @@ func (j *judge) datesLater() {
 
 // keyOf names a key, and says whether it is long enough.
 func keyOf(c *x509.Certificate) (name string, ok bool) {
+	if c == nil {
+		return "", false
+	}
 	switch k := c.PublicKey.(type) {
 	case *rsa.PublicKey:
 		return fmt.Sprintf("RSA %d", k.N.BitLen()), k.N.BitLen() >= 2048
@@ -305,6 +311,53 @@ func (j *judge) certificateKeys() {
 			j.fail(s.Where(), "too short: %s", bad).fix("make a new key: ECDSA P-256, or RSA with 2048 bits")
 		} else {
 			j.pass(s.Where(), "%s", name)
+		}
+	})
+}
+
+// weakSignature names the first certificate that is signed with SHA-1 or MD5, "" for none.
+// A root's own signature is looked at by nobody.
+func weakSignature(chain []*x509.Certificate) string {
+	weak := []x509.SignatureAlgorithm{x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1}
+	for i, c := range chain {
+		root := i > 0 && bytes.Equal(c.RawIssuer, c.RawSubject)
+		if slices.Contains(weak, c.SignatureAlgorithm) && !root {
+			return fmt.Sprintf("%s on %s", c.SignatureAlgorithm, cmp.Or(c.Subject.CommonName, c.Subject.String()))
+		}
+	}
+	return ""
+}
+
+func (j *judge) signatures() {
+	j.certified(func(s *Service, chain []*x509.Certificate) {
+		if weak := weakSignature(chain); weak != "" {
+			j.bad(s, "%s: nobody trusts that any more", weak).with(describe(chain)...).fix("have the certificate issued anew: every authority signs with SHA-256 or better")
+		} else {
+			j.pass(s.Where(), "%s", chain[0].SignatureAlgorithm)
+		}
+	})
+}
+
+// longestLife is what Apple's systems take, of private authorities too (Apple,
+// "Requirements for trusted certificates in iOS 13 and macOS 10.15").
+const longestLife = 825 * 24 * time.Hour
+
+func (j *judge) purpose() {
+	j.certified(func(s *Service, chain []*x509.Certificate) {
+		leaf := chain[0]
+		named := len(leaf.ExtKeyUsage)+len(leaf.UnknownExtKeyUsage) > 0
+		life := leaf.NotAfter.Sub(leaf.NotBefore)
+		switch {
+		case named && !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageServerAuth) && !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny):
+			j.bad(s, "its extended key usage does not name server authentication").with(describe(chain)...).fix("have a certificate issued for servers (extendedKeyUsage = serverAuth)")
+		case selfSigned(leaf) || j.stakesOf(s).ignored:
+			j.na(s.Where(), "self-signed, or vouched for by a TLSA record: nobody looks")
+		case leaf.IsCA:
+			j.warn(s.Where(), "it is an authority's own certificate (CA:TRUE)").sev(Low).with(describe(chain)...).fix("have a certificate issued for the server, and keep the authority's key off it")
+		case life > longestLife && !isMX(s):
+			j.warn(s.Where(), "valid for %s: Apple's clients refuse more than 825 days", days(life)).sev(Low).with(describe(chain)...).fix("have it issued for a year at most, and renewed by a program")
+		default:
+			j.pass(s.Where(), "for servers, for %s", days(life))
 		}
 	})
 }
@@ -347,6 +400,9 @@ func (j *judge) bothKeys() {
 			}
 			if _, ok := keyOf(leaf); !ok {
 				wrong = append(wrong, "its key is too short")
+			}
+			if weak := weakSignature(chain); weak != "" {
+				wrong = append(wrong, weak)
 			}
 			remaining, state := left(leaf, j.at)
 			switch {

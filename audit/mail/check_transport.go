@@ -15,6 +15,7 @@ const transportArea = "transport policies"
 
 var transportChecks = []Check{
 	{"D14", transportArea, "DANE holds at every address", High, "RFC 7672, 2 and 3; RFC 7671, 5", "where TLSA records are published, MX, addresses and TLSA are signed, and each address shows a chain that fits one of them, for each kind of key", (*judge).danes},
+	{"D15", transportArea, "DANE survives a change of keys", Low, "RFC 7671, 8.1", "beside the record of the key in use stands one of the next key, or of the authority (3 x x and 3 x x, or 3 x x and 2 x x)", (*judge).daneRollover},
 	{"D18", transportArea, "MTA-STS", High, "RFC 8461, 3 and 4", "one record, a policy fetched without redirect over good TLS, whose patterns and exchangers are the same; in mode enforce every exchanger passes", (*judge).mtaSTS},
 	{"D19", transportArea, "TLS reports", Low, "RFC 8460, 3", "one record at _smtp._tls with v=TLSRPTv1 and a rua", (*judge).tlsReports},
 }
@@ -81,6 +82,51 @@ func (j *judge) daneAt(s *Service, d dane) {
 			j.pass(s.Where(), "the %s certificate: %d %d %d fits", s.OtherWas, r.Usage, r.Selector, r.MatchingType)
 		}
 	}
+}
+
+// daneRollover asks for each kind of key whether a record beside that of the key in use
+// waits for the next one: else whoever changes the key first and the record afterwards
+// keeps all mail away that comes from senders who know DANE.
+func (j *judge) daneRollover() {
+	for _, s := range j.exchangers() {
+		d := j.daneOf(s)
+		if !d.counts() {
+			continue
+		}
+		waiting, anchors := 0, 0
+		for _, r := range d.records {
+			if r.Usage == usageDANETA {
+				anchors++
+			} else if !j.shownAt(s, r) {
+				waiting++
+			}
+		}
+		var alone []string // keys in use whose record has none beside it
+		for _, t := range []*TLS{s.TLS, s.OtherKey} {
+			leaf, ok := j.leaf(t)
+			inUse := ok && slices.ContainsFunc(d.records, func(r *dns.TLSA) bool { return r.Usage == usageDANEEE && matches(r, leaf) })
+			if key, _ := keyOf(leaf); inUse && waiting+anchors == 0 && !slices.Contains(alone, key) {
+				alone = append(alone, key)
+			}
+		}
+		switch {
+		case len(alone) > 0:
+			j.warn(s.Where(), "the record of the key in use (%s) stands alone: a new key without its record keeps mail away", strings.Join(alone, ", ")).with(d.answer.Records...).
+				fix("make the next key now, and publish its record beside this one two TTLs before the key is used; or renew certificates with the same key (certbot --reuse-key)")
+		case anchors > 0:
+			j.pass(s.Where(), "rests on the authority too: a new key that it signs needs no new record")
+		case waiting > 0:
+			j.pass(s.Where(), "%s beside that of the key in use", counted(waiting, "record"))
+		}
+	}
+}
+
+// shownAt says whether the record is of a certificate that the service shows.
+func (j *judge) shownAt(s *Service, r *dns.TLSA) bool {
+	return slices.ContainsFunc([]*TLS{s.TLS, s.OtherKey, s.NoName}, func(t *TLS) bool {
+		leaf, ok := j.leaf(t)
+		return ok && matches(r, leaf)
+	})
 }
 
 func (j *judge) mtaSTS() {
@@ -169,6 +215,9 @@ func (j *judge) stsAgainstMX(url, body string, p stsPolicy) {
 	var uncovered, hosts []string
 	for _, rr := range mx {
 		host := bare(dns.CanonicalName(rr.Mx))
+		if host == "." { // D2 tells
+			continue
+		}
 		hosts = append(hosts, host)
 		if !p.covers(host) && p.mode != "none" {
 			uncovered = append(uncovered, host)

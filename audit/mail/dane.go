@@ -141,17 +141,19 @@ func (j *judge) daneOf(s *Service) dane {
 	if isAddress(s.Host) || s.Host == "" {
 		return dane{answer: resolve.Answer{Status: resolve.Unasked}}
 	}
-	d := dane{names: []string{s.Host}}
-	base := s.Host
-	a, aaaa := j.lookup(s.Host, dns.TypeA), j.lookup(s.Host, dns.TypeAAAA)
-	secure := a.Authentic || a.Status != resolve.Found
-	secure = secure && (aaaa.Authentic || aaaa.Status != resolve.Found) && (a.Status == resolve.Found || aaaa.Status == resolve.Found)
-	d.owner = fmt.Sprintf("_%d._tcp.%s", s.Port, base)
-	d.answer = j.lookup(d.owner, dns.TypeTLSA)
-	if aliases := a.Aliases(); d.answer.Status != resolve.Found && len(aliases) > 0 { // RFC 7671, 7
-		base = bare(aliases[len(aliases)-1])
-		d.owner = fmt.Sprintf("_%d._tcp.%s", s.Port, base)
-		d.answer = j.lookup(d.owner, dns.TypeTLSA)
+	bases, secure := j.tlsaBases(s.Host)
+	d := dane{names: bases}
+	for i, base := range bases {
+		owner := fmt.Sprintf("_%d._tcp.%s", s.Port, base)
+		answer := j.lookup(owner, dns.TypeTLSA)
+		// Records that are not signed are as none (RFC 7672, 2.2); those of the first name
+		// are kept to tell of them.
+		if i == 0 || answer.Status == resolve.Found && (answer.Authentic || d.answer.Status != resolve.Found) || !answer.Known() {
+			d.owner, d.answer = owner, answer
+		}
+		if answer.Status == resolve.Found && answer.Authentic || !answer.Known() {
+			break
+		}
 	}
 	d.all = resolve.Of[*dns.TLSA](d.answer)
 	for _, r := range d.all {
@@ -169,6 +171,29 @@ func (j *judge) daneOf(s *Service) dane {
 		d.names = append(d.names, j.f.Question.Domain)
 	}
 	return d
+}
+
+// tlsaBases are the names below which TLSA records are looked for, the first one first, and
+// whether the way there is secure: where the name is an alias and each step of the way is
+// signed, the name at its end and then the alias itself (RFC 7671, 7; RFC 7672, 2.2.3);
+// where a later step is not signed, the alias alone, if it is (RFC 7672, 2.2.2).
+func (j *judge) tlsaBases(host string) (bases []string, secure bool) {
+	a, aaaa := j.lookup(host, dns.TypeA), j.lookup(host, dns.TypeAAAA)
+	secure = a.Status == resolve.Found || aaaa.Status == resolve.Found
+	for _, answer := range []resolve.Answer{a, aaaa} {
+		secure = secure && (answer.Authentic || answer.Status != resolve.Found)
+	}
+	aliases := a.Aliases()
+	if len(aliases) == 0 {
+		aliases = aaaa.Aliases()
+	}
+	switch {
+	case len(aliases) == 0:
+		return []string{host}, secure
+	case secure:
+		return []string{bare(aliases[len(aliases)-1]), host}, true
+	}
+	return []string{host}, j.lookup(host, dns.TypeCNAME).Authentic
 }
 
 // counts says whether senders heed the records.

@@ -1,7 +1,10 @@
 package mail
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"slices"
@@ -22,6 +25,28 @@ var faults = []struct {
 	{"the certificate has expired", func(t *testing.T, w *world) { w.withoutDANE(); w.both(t, 90, -3, "mx1.good.test") }, "fail C3, fail C8, fail D18"},
 	{"the certificate has expired, and DANE names its key", func(t *testing.T, w *world) { w.both(t, 90, -3, "mx1.good.test") }, "fail C3, fail C8, fail D18, n/a C3"},
 	{"the certificate ends in 10 days", func(t *testing.T, w *world) { w.both(t, 80, 10, "mx1.good.test") }, "warn C3, warn C4, warn C8"},
+	{"the certificate is signed with SHA-1", func(t *testing.T, w *world) {
+		w.withoutDANE()
+		c := *w.a.leaf(t, testKeys().ec, 20, 70, "mx1.good.test")
+		c.SignatureAlgorithm = x509.ECDSAWithSHA1
+		weak := sign(t, &c, w.a.middle, testKeys().ec.Public(), w.a.middleKey)
+		w.config.Certificates = []tls.Certificate{tlsPair(testKeys().ec, weak, w.a.middle)}
+	}, "fail C6, fail D18"},
+	{"the certificate is one of a client", func(t *testing.T, w *world) {
+		w.withoutDANE()
+		c := *w.a.leaf(t, testKeys().ec, 20, 70, "mx1.good.test")
+		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+		w.config.Certificates = []tls.Certificate{tlsPair(testKeys().ec, sign(t, &c, w.a.middle, testKeys().ec.Public(), w.a.middleKey), w.a.middle)}
+	}, "fail C10"},
+	{"the certificate is valid for three years", func(t *testing.T, w *world) { w.both(t, 20, 1000, "mx1.good.test") }, "warn C10"},
+	{"the key is short", func(t *testing.T, w *world) {
+		w.withoutDANE()
+		key, err := rsa.GenerateKey(rand.Reader, 1024)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.config.Certificates = []tls.Certificate{tlsPair(key, w.a.leaf(t, key, 20, 70, "mx1.good.test"), w.a.middle)}
+	}, "fail C5"},
 	{"the certificate is for another name", func(t *testing.T, w *world) { w.withoutDANE(); w.both(t, 20, 70, "www.good.test") }, "fail C2, fail D18, fail D21, fail D22"},
 	{"the intermediate is not sent", func(t *testing.T, w *world) {
 		w.withoutDANE()
@@ -49,6 +74,9 @@ var faults = []struct {
 			}
 		}
 	}, "fail D14"},
+	{"the TLSA records are of the keys in use alone", func(t *testing.T, w *world) {
+		w.replace(t, "_25._tcp.mx1 IN TLSA 3 1 1 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n", "")
+	}, "warn D15"},
 	{"the TLSA record of the RSA key is missing", func(t *testing.T, w *world) {
 		lines := strings.SplitAfter(w.zone, "\n")
 		last := 0
@@ -253,7 +281,7 @@ var faults = []struct {
 		w.policy(strings.Replace(goodPolicy, "max_age", "mx: mail.good.test\r\nmax_age", 1))
 		w.both(t, 20, 70, "mx1.good.test", "mail.good.test")
 	}, "fail D3"},
-	{"a null MX beside another", func(t *testing.T, w *world) { w.zone += "good.test. 60 IN MX 0 .\n" }, "fail D18, fail D2"},
+	{"a null MX beside another", func(t *testing.T, w *world) { w.zone += "good.test. 60 IN MX 0 .\n" }, "fail D2"},
 	{"the zone is bogus", func(t *testing.T, w *world) {
 		w.gatherer.Records = failing{w.records(t), resolve.Bogus}
 	}, "fail D7, unknown D1, unknown D13, unknown D16, unknown D18, unknown D19, unknown D21, unknown D6, unknown D8"},

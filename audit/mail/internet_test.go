@@ -224,6 +224,7 @@ autoconfig IN A 192.0.2.80
 ns IN A 192.0.2.53
 mx1 IN A 192.0.2.25
 mx1 IN AAAA 2001:db8::25
+_25._tcp.mx1 IN TLSA 3 1 1 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 _25._tcp.mx1 IN TLSA 3 1 1 %s
 _25._tcp.mx1 IN TLSA 3 1 1 %s
 _submissions._tcp IN SRV 0 1 465 mx1.good.test.

@@ -133,3 +133,33 @@ func TestPolicy(t *testing.T) {
 		}
 	}
 }
+
+// Where TLSA records are looked for when the exchanger's name is an alias: at the end of the
+// way first, then at the alias itself (RFC 7671, 7), and at the alias alone where the way
+// leaves what is signed (RFC 7672, 2.2.2).
+func TestTLSAAtAnAlias(t *testing.T) {
+	const signed = "@ DNSKEY 257 3 13 mdsswUyr3DPW132mOi8V9xESWE8jTo0dxCjjnopKl+GqJxpVXckHAeF+KkxLbxILfDLUT0rAK9iUzy1L53eKGQ==\n"
+	const soa = "@ SOA ns hostmaster 1 2 3 4 5\n"
+	record := func(owner, digit string) string { return owner + " TLSA 3 1 1 " + strings.Repeat(digit, 64) + "\n" }
+	a, b := "$ORIGIN a.test.\n"+soa+signed+"@ MX 10 mail\nmail CNAME mx.b.test.\n", "$ORIGIN b.test.\n"+soa+signed+"mx A 192.0.2.1\n"
+	for _, test := range []struct {
+		name, zone string
+		owner      string
+		counts     bool
+	}{
+		{"at both", a + record("_25._tcp.mail", "a") + b + record("_25._tcp.mx", "b"), "_25._tcp.mx.b.test", true},
+		{"at the end alone", a + b + record("_25._tcp.mx", "b"), "_25._tcp.mx.b.test", true},
+		{"at the alias alone", a + record("_25._tcp.mail", "a") + b, "_25._tcp.mail.a.test", true},
+		{"at neither", a + b, "_25._tcp.mx.b.test", false},
+		{"the end is not signed", a + record("_25._tcp.mail", "a") + strings.Replace(b, signed, "", 1) + record("_25._tcp.mx", "b"), "_25._tcp.mail.a.test", true},
+		{"the alias is not signed", strings.Replace(a, signed, "", 1) + b + record("_25._tcp.mx", "b"), "_25._tcp.mail.a.test", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			j := judgeZone(t, "a.test", "$TTL 60\n"+test.zone)
+			d := j.daneOf(&Service{Host: "mail.a.test", Port: 25, Protocol: "smtp", Asked: []string{"mx 10"}})
+			if d.owner != test.owner || d.counts() != test.counts {
+				t.Errorf("%s %v (%s); want %s %v", d.owner, d.counts(), d.insecureBase, test.owner, test.counts)
+			}
+		})
+	}
+}
