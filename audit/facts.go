@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"encoding/base64"
@@ -325,14 +326,5 @@ func isHostName(s string) bool {
 	return strings.Trim(last, "0123456789") == last && len(last) > 1
 }
 
-// spoken is how the protocol is spoken.
-func (f *Fact) spoken() wire.Security {
-	switch {
-	case f.Record.Security != "":
-	case f.Record.TLS != nil: // a handshake, and silence inside
-		return wire.TLS
-	default:
-		return wire.Plain
-	}
-	return f.Record.Security
-}
+// spoken is how the protocol is spoken; in the clear where nothing was heard.
+func (f *Fact) spoken() wire.Security { return cmp.Or(f.Record.Security, wire.Plain) }

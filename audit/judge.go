@@ -205,8 +205,6 @@ func (j *judge) answers() bool {
 		j.add(Fail, "reachable", expected, "the name has no address"+trouble).fix("give the name an address, in the DNS or under hosts")
 	case r.Verdict == scan.Untried:
 		j.add(Unknown, "reachable", expected, "not tried"+trouble)
-	case r.Verdict == scan.Silent && e.Protocol == "tls" && r.TLS != nil:
-		return true
 	case r.Verdict == scan.Silent && e.Protocol == "":
 		if e.Port == "open" {
 			j.add(Pass, "port", "open", "open, silent")
@@ -246,7 +244,10 @@ func (j *judge) protocol() bool {
 		j.add(Unknown, "protocol", e.Protocol, "something that herald can not tell: it has no probe for "+e.Protocol).heard(j.words())
 	case r.Protocol == "":
 		seen := "something that was not understood"
-		if j.fact.spoken() == wire.TLS {
+		switch {
+		case j.fact.spoken() == wire.TLS && j.words() == "":
+			seen = "TLS, and nothing that is said inside"
+		case j.fact.spoken() == wire.TLS:
 			seen += ", inside TLS"
 		}
 		j.add(Fail, "protocol", e.Protocol, seen).heard(j.words()).fix("run %s there", e.Protocol)

@@ -2,6 +2,7 @@ package scan
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"herald/fingerprint"
@@ -101,7 +102,8 @@ func (w *walk) question(c *call, p probes.Probe, security wire.Security) bool {
 func (w *walk) overhear(c *call, answer []byte, asked string, security wire.Security) {
 	w.words = true
 	const mostTries = 3
-	for i, next := range w.recognise(answer, asked, w.service.Expected) {
+	ranked := w.recognise(answer, asked, w.service.Expected)
+	for i, next := range ranked {
 		other := next.probe.Info().Name
 		if i == mostTries || next.like < probes.Likely {
 			break
@@ -128,6 +130,9 @@ func (w *walk) overhear(c *call, answer []byte, asked string, security wire.Secu
 			return
 		}
 	}
+	if w.service.Protocol == "" && maybeGreeting(answer, ranked) {
+		w.hearAgain(c, security)
+	}
 	if w.service.Protocol == "" {
 		// Late unasked words look like an answer: signatures know which they are.
 		key := "tcp.answer"
@@ -136,6 +141,34 @@ func (w *walk) overhear(c *call, answer []byte, asked string, security wire.Secu
 		}
 		keep(c.seen, key, answer)
 	}
+}
+
+// maybeGreeting says whether words that came after a question may be a greeting that was
+// late: those of a server that greets first, and no refusal (RFC 5321, 4.2.1), which is
+// rather about the question.
+func maybeGreeting(answer []byte, ranked []candidate) bool {
+	if answer[0] == '4' || answer[0] == '5' {
+		return false
+	}
+	return slices.ContainsFunc(ranked, func(next candidate) bool {
+		return !next.probe.Info().Asks && next.probe.Recognize(answer) >= probes.Possible
+	})
+}
+
+// hearAgain waits on a fresh connection for what looked like an answer and may have been a
+// greeting that came late: servers that look up their client's name greet after that.
+func (w *walk) hearAgain(c *call, security wire.Security) {
+	again := w.connect(security, "the answer may be a greeting that came late")
+	if again == nil {
+		return
+	}
+	if again.Failure() == nil {
+		if words, _ := again.Listen(min(shortListen+2*c.FirstByte(), w.options.Patience)); len(words) > 0 {
+			w.greeted(again, words, security)
+			return
+		}
+	}
+	w.hangUp(again, nil)
 }
 
 // questions are the names to ask for, in order; "tls" is the layer.
@@ -173,8 +206,9 @@ func (w *walk) askTLS(why string) {
 		answer := c.Pending()
 		w.hangUp(c, nil)
 		switch c.Failure().Kind {
-		case wire.TLSAlert:
-			w.words = true
+		case wire.TLSAlert: // it speaks TLS, and not with us
+			w.words, w.settled = true, true
+			w.service.Security, w.service.Failure = wire.TLS, c.Failure()
 		case wire.NotTLS:
 			w.overhear(c, answer, "tls", wire.Plain)
 		}

@@ -2,10 +2,13 @@ package scan
 
 import (
 	"bufio"
+	"crypto/tls"
+	"io"
 	"net"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"herald/wire"
 )
@@ -44,17 +47,68 @@ func TestFamilyIsSettledByDialogue(t *testing.T) {
 		{"LMTP", "220 hello\r\n", map[string]string{"": "500 What?\r\n", "LHLO": "250 you\r\n", "QUIT": "221 Bye.\r\n"}, "lmtp"},
 		{"LMTP that greets by a domain", "220 store.example.org ready\r\n", map[string]string{"": "500 What?\r\n", "LHLO": "250 you\r\n", "QUIT": "221 Bye.\r\n"}, "lmtp"},
 		{"NNTP", "200 hello\r\n", map[string]string{"": "500 What?\r\n", "HELP": "100 Commands\r\n.\r\n", "QUIT": "205 Bye.\r\n"}, "nntp"},
+		{"one answer to everything", "220 hello\r\n", map[string]string{"": "220 hello\r\n"}, ""},
 		{"POP3", "+OK\r\n", map[string]string{"": "-ERR\r\n", "QUIT": "+OK\r\n"}, "pop3"},
 	} {
 		t.Run(test.what, func(t *testing.T) {
 			s := lookInMemory(t, answer(test.greeting, test.replies))
-			if s.Protocol != test.protocol || !s.Confirmed {
+			if s.Protocol != test.protocol || s.Confirmed != (test.protocol != "") {
 				t.Errorf("told as %q, confirmed %v; steps %v", s.Protocol, s.Confirmed, s.Steps)
 			}
-			if s.Connections > 2 {
+			if s.Connections > 2 && s.Confirmed {
 				t.Errorf("%d connections; steps %v", s.Connections, s.Steps)
 			}
 		})
+	}
+}
+
+// Servers that look up their client's name greet after a question was already asked. Their
+// greeting is no answer to it, although it has no word of their protocol.
+func TestLateGreetingIsNoAnswer(t *testing.T) {
+	for _, test := range []struct {
+		greeting string
+		replies  map[string]string
+		protocol string
+	}{
+		{"220 hello\r\n", map[string]string{"": "530 Please login.\r\n", "QUIT": "221 Bye.\r\n"}, "ftp"},
+		{"220 hello\r\n", map[string]string{"": "500 What?\r\n", "EHLO": "250 you\r\n", "QUIT": "221 Bye.\r\n"}, "smtp"},
+		{"200 hello\r\n", map[string]string{"": "500 What?\r\n", "HELP": "100 Commands\r\n.\r\n", "QUIT": "205 Bye.\r\n"}, "nntp"},
+	} {
+		t.Run(test.protocol, func(t *testing.T) {
+			serve := answer(test.greeting, test.replies)
+			s := lookInMemory(t, func(c net.Conn) {
+				c.SetReadDeadline(time.Now().Add(600 * time.Millisecond))
+				io.Copy(io.Discard, c)
+				c.SetReadDeadline(time.Time{})
+				serve(c)
+			})
+			if s.Protocol != test.protocol || !s.Confirmed || s.Connections > 3 {
+				t.Errorf("told as %q, confirmed %v, after %d connections; steps %v", s.Protocol, s.Confirmed, s.Connections, s.Steps)
+			}
+		})
+	}
+}
+
+// An alert is an answer in TLS: nothing more is asked in the clear, and the endpoint is said to
+// speak TLS. So is one that completes the handshake and says nothing inside.
+func TestTLSThatSaysNothing(t *testing.T) {
+	alert := func(c net.Conn) {
+		words := make([]byte, 4096)
+		if c.Read(words); words[0] != 22 {
+			return // no handshake (RFC 8446, 5.1)
+		}
+		go io.Copy(io.Discard, c)
+		c.Write([]byte{21, 3, 3, 0, 2, 2, 112}) // unrecognized_name (RFC 6066, 3)
+	}
+	s := lookInMemory(t, alert)
+	if s.Verdict != Unknown || s.Security != wire.TLS || s.Failure == nil || s.Failure.Kind != wire.TLSAlert || s.Connections != 2 {
+		t.Errorf("an alert: %s, %q, %v after %d connections; steps %v", s.Verdict, s.Security, s.Failure, s.Connections, s.Steps)
+	}
+	x := wire.Exchange{Events: []wire.Event{{Mark: '!', TLS: &wire.TLSState{Version: tls.VersionTLS13}}}, End: "read closed"}
+	o := Options{Caller: wire.Caller{Transport: &wire.Replay{Transcript: &wire.Transcript{Exchanges: []wire.Exchange{x}}}}}
+	s = look(t, o, Target{Host: "127.0.0.1", Addr: netip.MustParseAddr("127.0.0.1"), Port: 20443, Security: wire.TLS})
+	if s.Verdict != Unknown || s.Security != wire.TLS {
+		t.Errorf("silence inside: %s, %q, %v; steps %v", s.Verdict, s.Security, s.Failure, s.Steps)
 	}
 }
 

@@ -92,6 +92,7 @@ func (w *walk) begin() {
 		return
 	}
 	if c.Failure() == nil {
+		w.words = security == wire.TLS // a handshake is an answer, whatever comes inside
 		w.hear(c, security)
 		return
 	}
