@@ -135,8 +135,7 @@ func readStatusAndFields(c *wire.Conversation) (response, error) {
 	if err != nil && len(heard) == 0 {
 		return response{}, err
 	}
-	const name = "HTTP/"
-	if n := min(len(heard), len(name)); string(heard[:n]) != name[:n] {
+	if !mayBeStatus(heard) {
 		return response{}, errNotHTTP
 	}
 	if line, _, ended := bytes.Cut(heard, []byte("\n")); ended && statusOf(line) == 0 {
@@ -153,14 +152,28 @@ func readStatusAndFields(c *wire.Conversation) (response, error) {
 	return r, readFields(c, &r)
 }
 
+// icy stands for the version in the answers of SHOUTcast and those that follow it, which are
+// HTTP's in everything else.
+const icy = "ICY"
+
+// mayBeStatus says whether these bytes, or what they are the beginning of, may be a status line.
+func mayBeStatus(heard []byte) bool {
+	for _, name := range [...]string{"HTTP/", icy + " "} {
+		if n := min(len(heard), len(name)); string(heard[:n]) == name[:n] {
+			return true
+		}
+	}
+	return false
+}
+
 // statusOf is the code of a status line (RFC 9112, 4), 0 where it is none. The reason
 // phrase may be missing, and so may the space before it.
 func statusOf(line []byte) int {
-	line = bytes.TrimRight(line, "\r\n")
-	if len(line) < len("HTTP/1.1 200") || string(line[:5]) != "HTTP/" || !isDigit(line[5]) || line[6] != '.' || !isDigit(line[7]) || line[8] != ' ' {
+	version, code, _ := bytes.Cut(bytes.TrimRight(line, "\r\n"), []byte(" "))
+	if !isVersion(version) && string(version) != icy {
 		return 0
 	}
-	code := bytes.TrimLeft(line[8:], " ")
+	code = bytes.TrimLeft(code, " ")
 	if len(code) < 3 || len(code) > 3 && code[3] != ' ' {
 		return 0
 	}
@@ -175,6 +188,11 @@ func statusOf(line []byte) int {
 		return 0
 	}
 	return n
+}
+
+// isVersion knows HTTP/1.1 and its like (RFC 9112, 2.3).
+func isVersion(v []byte) bool {
+	return len(v) == len("HTTP/1.1") && string(v[:5]) == "HTTP/" && isDigit(v[5]) && v[6] == '.' && isDigit(v[7])
 }
 
 func readFields(c *wire.Conversation, r *response) error {

@@ -67,7 +67,7 @@ func (d mailDialogue) lhlo() (reply, error) {
 	switch {
 	case err != nil:
 		return hello, err
-	case hello.positive():
+	case hello.Code == 250:
 		d.o.Confirmed = true
 	case refusesMail(hello):
 		d.o.Confirmed, d.o.Declined = true, true

@@ -95,14 +95,15 @@ func (smtp) Converse(c *wire.Conversation, o *Observation) error {
 	return err
 }
 
-// ehlo introduces us, by HELO where EHLO is refused.
+// ehlo introduces us, by HELO where EHLO is refused. Both are agreed to by 250 and nothing else
+// (RFC 5321, 4.3.2).
 func (d mailDialogue) ehlo() (reply, error) {
 	name := helloName(d.c)
 	hello, err := d.ask("ehlo", "EHLO "+name)
 	switch {
 	case err != nil:
 		return hello, err
-	case hello.positive():
+	case hello.Code == 250:
 		d.o.Confirmed = true
 		return hello, nil
 	case refusesMail(hello):
@@ -115,7 +116,7 @@ func (d mailDialogue) ehlo() (reply, error) {
 	switch {
 	case err != nil:
 		return helo, err
-	case helo.positive():
+	case helo.Code == 250:
 		d.o.Confirmed = true
 	case refusesMail(helo):
 		d.o.Confirmed, d.o.Declined = true, true
@@ -317,7 +318,7 @@ func helloName(c *wire.Conversation) string {
 
 // offers says whether a reply to EHLO or LHLO lists a keyword (RFC 5321, 4.1.1.1).
 func offers(hello reply, keyword string) bool {
-	if !hello.positive() {
+	if hello.Code != 250 {
 		return false
 	}
 	_, rest, _ := bytes.Cut(hello.Text, []byte("\n")) // the first line is a greeting

@@ -14,7 +14,7 @@ func TestStatusOf(t *testing.T) {
 	for line, want := range map[string]int{
 		"HTTP/1.1 200 OK\r\n": 200, "HTTP/1.0 404": 404, "HTTP/1.1 401 ": 401, "HTTP/1.1  302 Found": 302, "HTTP/2.0 200": 200,
 		"HTTP/1.1 099 Low": 0, "HTTP/1.1 20": 0, "HTTP/1.1 2000": 0, "HTTP/1.1": 0, "": 0, "RTSP/1.0 200 OK": 0,
-		"HTTP/x.1 200 OK": 0, "http/1.1 200 OK": 0, "HTTP/1.1200 OK": 0, "ICY 200 OK": 0,
+		"HTTP/x.1 200 OK": 0, "http/1.1 200 OK": 0, "HTTP/1.1200 OK": 0, "ICY 200 OK": 200, "ICY": 0, "ICY2 200 OK": 0,
 	} {
 		if got := statusOf([]byte(line)); got != want {
 			t.Errorf("statusOf(%q) = %d, want %d", line, got, want)
