@@ -22,7 +22,7 @@ type Plan struct {
 	Skip       func(p uint64) bool // positions that were looked at before; nil for none
 	Exclude    *netipx.IPSet       // addresses never to be touched; nil for none
 	Reserved   bool                // also visit reserved addresses inside wider ranges
-	MostPublic uint64              // public addresses that may be named before it is an error; 0 is no bound
+	MostPublic uint64              // public addresses, and names, that may be named before it is an error; 0 is no bound
 }
 
 // ErrTooMany says that the targets hold more public addresses than Plan.MostPublic.
@@ -36,7 +36,7 @@ const blockSize = 1 << 14
 func (p Plan) Targets(specs Specs) Source {
 	return func(yield func(Target, error) bool) {
 		b := block{plan: p}
-		position, public := uint64(0), uint64(0)
+		position, public, last := uint64(0), uint64(0), Spec{}
 		flush := func() bool {
 			ok := b.yield(position, yield)
 			position += b.total
@@ -45,7 +45,10 @@ func (p Plan) Targets(specs Specs) Source {
 		}
 		for s, err := range specs {
 			if err == nil {
-				public += publicHosts(s)
+				if s.Name != last.Name || s.First != last.First || s.Last != last.Last { // not another port of the same
+					public += publicHosts(s)
+				}
+				last = s
 				if p.MostPublic > 0 && public > p.MostPublic {
 					err = fmt.Errorf("target %q: %w: %d so far", s.Text, ErrTooMany, public)
 				} else {
@@ -121,8 +124,12 @@ func (b *block) yield(first uint64, yield func(Target, error) bool) bool {
 	return true
 }
 
-func (p Plan) excludes(a netip.Addr) bool {
-	return p.Exclude != nil && p.Exclude.Contains(a)
+func (p Plan) excludes(a netip.Addr) bool { return holds(p.Exclude, a) }
+
+// holds says whether an address is in a set, whatever its zone and however it is written; nil
+// is the empty set.
+func holds(set *netipx.IPSet, a netip.Addr) bool {
+	return set != nil && set.Contains(a.Unmap().WithZone(""))
 }
 
 // reserved are the addresses that no public host has (IANA IPv4 and IPv6 Special-Purpose
@@ -147,7 +154,7 @@ var reservedPrefixes = []string{
 }
 
 // IsReserved says whether an address is one that no public host has.
-func IsReserved(a netip.Addr) bool { return reserved().Contains(a.Unmap()) }
+func IsReserved(a netip.Addr) bool { return holds(reserved(), a) }
 
 // meant says whether a specification names reserved addresses on purpose: it is a single
 // address, or lies in a reserved range whole.
@@ -155,9 +162,10 @@ func meant(s *Spec) bool {
 	return s.First == s.Last || reserved().ContainsRange(netipx.IPRangeFrom(s.First, s.Last))
 }
 
-// publicHosts is how many public addresses a specification names, at most.
+// publicHosts is how many public addresses a specification names, at most; a name counts as
+// one, since it has to be counted before it is looked up.
 func publicHosts(s Spec) uint64 {
-	if s.Name != "" || IsReserved(s.First) && IsReserved(s.Last) && meant(&s) {
+	if s.Name == "" && IsReserved(s.First) && IsReserved(s.Last) && meant(&s) {
 		return 0
 	}
 	return s.Hosts()

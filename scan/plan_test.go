@@ -114,6 +114,57 @@ func TestReservedRangesAreVisitedOnlyWhenMeant(t *testing.T) {
 	}
 }
 
+// However an address is written, what is said of it holds.
+func TestExclusionsHoldForEverySpelling(t *testing.T) {
+	var b netipx.IPSetBuilder
+	for excluded, err := range ReadSpecs("exclusions", strings.NewReader("192.0.2.0/24 ::ffff:198.51.100.7 fe80::/10\n")) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.AddRange(netipx.IPRangeFrom(excluded.First, excluded.Last))
+	}
+	set, err := b.IPSet()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := Plan{Ports: []uint16{25}, Exclude: set}
+	for _, spelling := range []string{"192.0.2.1", "::ffff:192.0.2.1", "::ffff:c000:201", "[::ffff:192.0.2.1]:80", "::ffff:192.0.2.0/120", "::ffff:192.0.2.1-::ffff:192.0.2.9", "198.51.100.7", "fe80::1", "fe80::1%lo"} {
+		if got := planned(t, p, specs(t, spelling)); len(got) != 0 {
+			t.Errorf("%s: %v is visited", spelling, got)
+		}
+	}
+	if got := planned(t, p, specs(t, "::ffff:192.0.3.1")); len(got) != 1 || got[0] != "192.0.3.1:25" {
+		t.Errorf("::ffff:192.0.3.1 is visited as %v", got)
+	}
+	// IPv6 in whose midst all of IPv4 lies.
+	wide := planned(t, p, specs(t, "::fffe:ffff:fffe-::ffff:0.0.0.2"))
+	for _, at := range wide {
+		if a, err := netip.ParseAddrPort(at); err != nil || a.Addr().Is4In6() || IsReserved(a.Addr()) {
+			t.Errorf("%s is visited", at)
+		}
+	}
+}
+
+// A list of names is asked for like one of addresses; another port of the same does not count.
+func TestManyNamesAreAskedFor(t *testing.T) {
+	p := Plan{Ports: []uint16{25}, MostPublic: 2}
+	count := func(words ...string) (n int, failed error) {
+		for _, err := range p.Targets(specs(t, words...)) {
+			if err != nil {
+				return n, err
+			}
+			n++
+		}
+		return n, nil
+	}
+	if n, err := count("a.test:25", "a.test:80", "a.test:443", "192.0.9.1:25", "192.0.9.1:80"); n != 5 || err != nil {
+		t.Errorf("%d targets, %v", n, err)
+	}
+	if n, err := count("a.test", "b.test", "c.test"); n != 2 || !errors.Is(err, ErrTooMany) {
+		t.Errorf("%d targets, %v, want ErrTooMany behind 2", n, err)
+	}
+}
+
 func TestManyPublicAddressesAreAskedFor(t *testing.T) {
 	var failed error
 	for _, err := range (Plan{Ports: []uint16{25}, MostPublic: 1 << 16}).Targets(specs(t, "127.0.0.0/8:25", "8.0.0.0/16", "9.9.9.9")) {

@@ -184,11 +184,11 @@ func (s *Spec) takeHost(host string) error {
 		if err != nil {
 			return fmt.Errorf("%q is not a CIDR block like 192.0.2.0/24 or 2001:db8::/64", host)
 		}
-		s.First, s.Last = block.Masked().Addr(), lastOf(block)
+		s.setRange(block.Masked().Addr(), lastOf(block))
 		return nil
 	}
 	if addr, err := netip.ParseAddr(host); err == nil {
-		s.First, s.Last = addr, addr
+		s.setRange(addr, addr)
 		return nil
 	}
 	if from, to, isRange := strings.Cut(host, "-"); isRange {
@@ -203,7 +203,7 @@ func (s *Spec) takeHost(host string) error {
 			case first.BitLen() != last.BitLen() || last.Less(first):
 				return fmt.Errorf("the range %q ends before it begins", host)
 			}
-			s.First, s.Last = first, last
+			s.setRange(first, last)
 			return nil
 		}
 	}
@@ -215,6 +215,15 @@ func (s *Spec) takeHost(host string) error {
 	}
 	s.Name = strings.TrimSuffix(host, ".")
 	return nil
+}
+
+// setRange takes IPv4 addresses that are written as IPv6 (RFC 4291, 2.5.5.2) for what they
+// are: exclusions, limits and reserved ranges hold for them too.
+func (s *Spec) setRange(first, last netip.Addr) {
+	if first.Is4In6() && last.Is4In6() {
+		first, last = first.Unmap(), last.Unmap()
+	}
+	s.First, s.Last = first, last
 }
 
 func looksLikeAddress(host string) bool {
@@ -288,10 +297,11 @@ func (s Spec) targets(ports []uint16) uint64 {
 	return s.Hosts() * n
 }
 
-// addrAt is the address so many behind another.
+// addrAt is the address so many behind another; an IPv4 address in the midst of IPv6 is one
+// of IPv4.
 func addrAt(first netip.Addr, behind uint64) netip.Addr {
 	if behind == 0 {
-		return first
+		return first.Unmap()
 	}
 	b := first.As16()
 	low := binary.BigEndian.Uint64(b[8:])
@@ -303,7 +313,7 @@ func addrAt(first netip.Addr, behind uint64) netip.Addr {
 	if first.Is4() {
 		return netip.AddrFrom4([4]byte(b[12:]))
 	}
-	return netip.AddrFrom16(b)
+	return netip.AddrFrom16(b).Unmap()
 }
 
 // Specs gives specifications one by one; it ends at the first error.
