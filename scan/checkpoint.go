@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -65,21 +64,31 @@ func OpenCheckpoint(path, scan string) (*Checkpoint, error) {
 	case err != nil:
 		return nil, err
 	}
-	var before checkpointFile
-	if err := json.Unmarshal(text, &before); err != nil {
-		return nil, fmt.Errorf("%s: no checkpoint: %w", path, err)
-	}
-	if before.Format != 1 {
-		return nil, fmt.Errorf("%s: checkpoint of format %d; this herald knows 1", path, before.Format)
-	}
-	if before.Scan != scan {
-		return nil, fmt.Errorf("%s: the checkpoint is of another scan: %s; remove it to begin anew", path, before.Scan)
+	before, err := parseCheckpoint(text, scan)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	c.state, c.low, c.next = before, before.Low, before.Low
 	for _, p := range before.Done {
 		c.above[p] = true
 	}
 	return c, nil
+}
+
+// parseCheckpoint reads the file of a scan.
+func parseCheckpoint(text []byte, scan string) (before checkpointFile, err error) {
+	if err := json.Unmarshal(text, &before); err != nil {
+		return before, fmt.Errorf("no checkpoint: %w", err)
+	}
+	switch {
+	case before.Format != 1:
+		return before, fmt.Errorf("checkpoint of format %d; this herald knows 1", before.Format)
+	case before.Scan != scan:
+		return before, fmt.Errorf("the checkpoint is of another scan: %s; remove it to begin anew", before.Scan)
+	case before.Length < 0:
+		return before, fmt.Errorf("no checkpoint: it covers %d bytes", before.Length)
+	}
+	return before, nil
 }
 
 // Length is how many bytes of the output are covered.
@@ -201,8 +210,13 @@ func (c *Checkpoint) save() error {
 }
 
 // replaceFile writes a file so that at any moment the old or the new one is there, whole.
+// What a killed scan left of the new one goes first: nothing piles up beside it.
 func replaceFile(path string, text []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	fresh := path + ".new"
+	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(fresh, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -211,8 +225,8 @@ func replaceFile(path string, text []byte) error {
 		err = f.Sync()
 	}
 	if err := errors.Join(err, f.Close()); err != nil {
-		os.Remove(f.Name())
+		os.Remove(fresh)
 		return err
 	}
-	return os.Rename(f.Name(), path)
+	return os.Rename(fresh, path)
 }

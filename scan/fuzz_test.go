@@ -2,6 +2,8 @@ package scan
 
 import (
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -85,6 +87,30 @@ func FuzzSpec(f *testing.F) {
 			if n++; n == 10 {
 				break
 			}
+		}
+	})
+}
+
+// FuzzCheckpoint: a file is refused, or continued with what it says.
+func FuzzCheckpoint(f *testing.F) {
+	f.Add([]byte(`{"format":1,"scan":"x","length":5,"low":3,"done":[4,7]}`))
+	f.Add([]byte(`{"format":1,"scan":"x","length":-5,"low":-3,"done":[4,4,1]}`))
+	f.Add([]byte(`{"format":1,"scan":"x","low":18446744073709551615,"done":null}`))
+	f.Add([]byte(`{"format":2}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		path := filepath.Join(t.TempDir(), "at")
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := OpenCheckpoint(path, "x")
+		if err != nil {
+			if !strings.HasPrefix(err.Error(), path+": ") {
+				t.Errorf("an error without its file: %v", err)
+			}
+			return
+		}
+		if c.Length() < 0 || c.Position() > 0 && !c.Skip(c.Position()-1) {
+			t.Errorf("%d bytes, position %d", c.Length(), c.Position())
 		}
 	})
 }

@@ -49,6 +49,9 @@ func TestKilledScanGoesOn(t *testing.T) {
 	if err := start().Wait(); err != nil {
 		t.Fatal(err)
 	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 2 {
+		t.Errorf("%v stand beside each other, %v: only the output and the checkpoint were named", files, err)
+	}
 	text, err := os.ReadFile(out)
 	if err != nil {
 		t.Fatal(err)
