@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"container/heap"
 	"context"
 	"math/rand/v2"
 	"net/netip"
@@ -15,6 +16,7 @@ type work struct {
 	target   Target
 	endpoint wire.Endpoint
 	siblings int // endpoints of the same target, this one included
+	going    int // of these, those that are not excluded
 }
 
 // manners of the dispatcher: how much at once goes where.
@@ -32,6 +34,7 @@ type courtesy struct {
 type dispatcher struct {
 	courtesy
 	hosts   map[netip.Addr]*host
+	resting rests // hosts that pushed back, the one first that may be visited first
 	nets    map[netip.Prefix]int
 	ready   []work // may begin, in order
 	waiting int    // in the queues of hosts
@@ -47,6 +50,26 @@ type host struct {
 	queue     []work
 	strikes   int       // how often in a row it pushed back
 	until     time.Time // when it may be visited again
+}
+
+// rest is a pause of a host, as it was when it began: host.until may have moved on.
+type rest struct {
+	until time.Time
+	addr  netip.Addr
+}
+
+// rests is a heap (container/heap). Each host stands in it once at most.
+type rests []rest
+
+func (r rests) Len() int           { return len(r) }
+func (r rests) Less(i, j int) bool { return r[i].until.Before(r[j].until) }
+func (r rests) Swap(i, j int)      { r[i], r[j] = r[j], r[i] }
+func (r *rests) Push(x any)        { *r = append(*r, x.(rest)) }
+func (r *rests) Pop() any {
+	last := len(*r) - 1
+	x := (*r)[last]
+	*r = (*r)[:last]
+	return x
 }
 
 // returned is what a worker reports of finished work.
@@ -116,12 +139,8 @@ func (d *dispatcher) alarm(now time.Time) time.Time {
 	if len(d.ready) > 0 && d.due.After(now) {
 		at = d.due
 	}
-	if d.waiting > 0 {
-		for _, h := range d.hosts {
-			if len(h.queue) > 0 && !h.until.IsZero() && (at.IsZero() || h.until.Before(at)) {
-				at = h.until
-			}
-		}
+	if len(d.resting) > 0 && (at.IsZero() || d.resting[0].until.Before(at)) {
+		at = d.resting[0].until
 	}
 	return at
 }
@@ -141,10 +160,10 @@ func (d *dispatcher) pace(now time.Time) {
 
 // began counts the endpoints of a target that went out.
 func (d *dispatcher) began(w work) {
-	if w.siblings < 2 {
+	if w.going < 2 {
 		return
 	}
-	if d.families[w.target.Position]++; d.families[w.target.Position] == w.siblings {
+	if d.families[w.target.Position]++; d.families[w.target.Position] == w.going {
 		delete(d.families, w.target.Position)
 	}
 }
@@ -248,8 +267,12 @@ func (d *dispatcher) leave(r returned) {
 	addr := r.endpoint.Addr.Addr()
 	h := d.release(r.work)
 	if r.pushedBack && d.pushed > 0 {
+		resting := !h.until.IsZero()
 		h.until = time.Now().Add(d.pushed << min(h.strikes, 5))
 		h.strikes++
+		if !resting {
+			heap.Push(&d.resting, rest{h.until, addr})
+		}
 	} else if !r.pushedBack {
 		h.strikes = 0
 	}
@@ -268,10 +291,15 @@ func (d *dispatcher) leave(r returned) {
 
 // wake lets the hosts go on whose pause is over.
 func (d *dispatcher) wake(now time.Time) {
-	for addr, h := range d.hosts {
-		if h.until.IsZero() || h.until.After(now) {
+	for len(d.resting) > 0 && !d.resting[0].until.After(now) {
+		addr := d.resting[0].addr
+		h := d.hosts[addr]
+		if h.until.After(now) { // it pushed back again meanwhile
+			d.resting[0].until = h.until
+			heap.Fix(&d.resting, 0)
 			continue
 		}
+		heap.Pop(&d.resting)
 		h.until = time.Time{}
 		d.advance(h)
 		if h.all == 0 && len(h.queue) == 0 {

@@ -216,7 +216,7 @@ func (r *run) feed(ctx context.Context, targets Source) {
 			return
 		}
 		if t.Addr.IsValid() {
-			if !r.begin(ctx, work{t, wire.Endpoint{Addr: netip.AddrPortFrom(t.Addr, t.Port)}, 1}) {
+			if !r.begin(ctx, work{t, wire.Endpoint{Addr: netip.AddrPortFrom(t.Addr, t.Port)}, 1, 1}) {
 				return
 			}
 			continue
@@ -262,8 +262,14 @@ func (r *run) lookUp(ctx context.Context, t Target) {
 		r.done <- failed
 		return
 	}
+	going := 0
 	for _, e := range endpoints {
-		if x := r.options.Exclude; x != nil && x.Contains(e.Addr.Addr()) {
+		if !holds(r.options.Exclude, e.Addr.Addr()) {
+			going++
+		}
+	}
+	for _, e := range endpoints {
+		if holds(r.options.Exclude, e.Addr.Addr()) {
 			r.done <- &Service{
 				Target: t, Endpoint: e, Expected: expectations(t), Verdict: Untried, Siblings: len(endpoints), Started: time.Now(),
 				Failure: &wire.Failure{Op: wire.OpResolve, Kind: wire.Excluded, Err: fmt.Errorf("%s is excluded", e.Addr.Addr())},
@@ -271,7 +277,7 @@ func (r *run) lookUp(ctx context.Context, t Target) {
 			continue
 		}
 		select { // a target that was begun is finished, whatever Drain says
-		case r.begun <- work{t, e, len(endpoints)}:
+		case r.begun <- work{t, e, len(endpoints), going}:
 		case <-ctx.Done():
 			return
 		}
