@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -20,28 +19,12 @@ import (
 // Table writes an aligned table for people. Rows are sorted by address and port; more
 // than a screenful of thousands is written in batches.
 type Table struct {
-	w              io.Writer
-	options        TableOptions
-	held           []*scan.Service
-	counts         map[scan.Verdict]int
-	total          int
-	spent          map[netip.Addr]*host
-	sent, received int // bytes
-}
-
-// host is what a table counts of an address.
-type host struct {
-	connections int
-	asked       int // ports
-	open        int // of these, accept connections
-	odd         int // of these, are not what their port promises
-}
-
-// answersEverything says that an address accepts on so many ports, and is so seldom what
-// they promise, that one thing may stand behind all of them: a honeypot, or a middlebox.
-func (h *host) answersEverything() bool {
-	const many = 16
-	return h.asked >= many && h.open == h.asked && 2*h.odd >= h.asked
+	w       io.Writer
+	options TableOptions
+	held    []*scan.Service
+	counts  map[scan.Verdict]int
+	total   int
+	spent   Spent
 }
 
 // TableOptions are how a table looks.
@@ -53,10 +36,8 @@ type TableOptions struct {
 
 // NewTable makes a sink that writes to w.
 func NewTable(w io.Writer, o TableOptions) *Table {
-	return &Table{w: w, options: o, counts: map[scan.Verdict]int{}, spent: map[netip.Addr]*host{}}
+	return &Table{w: w, options: o, counts: map[scan.Verdict]int{}}
 }
-
-const mostHosts = 1 << 16 // addresses whose connections are counted
 
 const tableBatch = 2000 // rows that are sorted and aligned together
 
@@ -64,33 +45,11 @@ func (t *Table) Write(_ context.Context, s *scan.Service) error {
 	t.held = append(t.held, s)
 	t.counts[s.Verdict]++
 	t.total++
-	t.sent, t.received = t.sent+s.Sent, t.received+s.Received
-	t.count(s)
+	t.spent.Add(s)
 	if len(t.held) >= tableBatch {
 		return t.flush()
 	}
 	return nil
-}
-
-func (t *Table) count(s *scan.Service) {
-	addr := s.Endpoint.Addr.Addr()
-	h := t.spent[addr]
-	if h == nil {
-		if s.Connections == 0 || len(t.spent) >= mostHosts {
-			return
-		}
-		h = &host{}
-		t.spent[addr] = h
-	}
-	h.connections += s.Connections
-	h.asked++
-	switch s.Verdict {
-	case scan.Unexpected, scan.Unknown, scan.Silent:
-		h.odd++
-		h.open++
-	case scan.AsExpected:
-		h.open++
-	}
 }
 
 // Close writes what is held and a line of counts.
@@ -107,24 +66,15 @@ func (t *Table) Close() error {
 			counts = append(counts, fmt.Sprintf("%d %s", n, v))
 		}
 	}
-	connections, most := 0, 0
-	var everything []netip.Addr
-	for addr, h := range t.spent {
-		connections, most = connections+h.connections, max(most, h.connections)
-		if h.answersEverything() {
-			everything = append(everything, addr)
-		}
-	}
 	_, err := fmt.Fprintf(t.w, "%d %s: %s\n", t.total, plural(t.total, "endpoint"), strings.Join(counts, ", "))
-	if err == nil && connections > 0 {
-		_, err = fmt.Fprintf(t.w, "%d %s to %d %s (at most %d to one), %d bytes sent, %d received\n",
-			connections, plural(connections, "connection"), len(t.spent), plural(len(t.spent), "address"), most, t.sent, t.received)
+	if spent := t.spent.String(); err == nil && spent != "" {
+		_, err = fmt.Fprintln(t.w, spent)
 	}
-	slices.SortFunc(everything, netip.Addr.Compare)
+	everything := t.spent.answerEverything()
 	const shown = 10 // addresses
 	for _, addr := range everything[:min(len(everything), shown)] {
 		if err == nil {
-			h := t.spent[addr]
+			h := t.spent.hosts[addr]
 			_, err = fmt.Fprintf(t.w, "%s accepts connections on all %d ports, %d of them not what the port promises: a honeypot or a middlebox may answer for them all\n", addr, h.asked, h.odd)
 		}
 	}

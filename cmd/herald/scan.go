@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -103,7 +104,7 @@ protocol:
 	fl.StringVar(&f.shard, "shard", "", "look at one part of the targets: `3/16` is the third of sixteen, which together hold each once")
 	fl.StringArrayVar(&f.exclude, "exclude", nil, "never touch the addresses and blocks in `FILE`, one or several a line")
 	fl.BoolVar(&f.reserved, "reserved", false, "also visit private, multicast and other reserved addresses inside wider ranges")
-	fl.BoolVar(&f.yes, "yes", false, fmt.Sprintf("more than %d public addresses are meant, and you may scan them", mostPublic))
+	fl.BoolVar(&f.yes, "yes", false, fmt.Sprintf("more than %d public addresses, or names, are meant, and you may scan them", mostPublic))
 	fl.IntVar(&f.perMail, "per-host-mail", 1, "of these, on mail ports")
 	fl.IntVar(&f.perNet, "per-net", 0, "endpoints of one /24 (IPv6: /48) looked at at once; 0 is no bound")
 	fl.DurationVar(&f.maxTime, "max-time", 0, "begin nothing new after this time; 0 is no bound")
@@ -156,6 +157,10 @@ func runScan(c *cobra.Command, f scanFlags, args []string) (err error) {
 	if f.transcripts != "" {
 		sink = &transcriptSink{Sink: sink, dir: f.transcripts}
 	}
+	spent := &spentSink{Sink: sink}
+	if f.tellsSpent() {
+		sink = spent
+	}
 	progress := newProgress(c.ErrOrStderr(), f.quiet || f.output == "" && f.format == "jsonl")
 	options.Progress = progress.show
 	options.Workers = affordable(c.ErrOrStderr(), options.Workers)
@@ -167,21 +172,25 @@ func runScan(c *cobra.Command, f scanFlags, args []string) (err error) {
 	if err := errors.Join(sink.Close(), out.close()); err != nil && scanErr == nil {
 		scanErr = err
 	}
-	return f.ending(c, scanErr, out, progress.now)
+	return f.ending(c, scanErr, out, progress.now, spent)
+}
+
+// tellsSpent says whether what the scan cost is told on standard error: a table tells it itself,
+// and whoever takes JSON lines from standard output wants nothing else.
+func (f scanFlags) tellsSpent() bool {
+	return !f.quiet && f.formatName() == "jsonl" && f.output != ""
 }
 
 // ending says how a scan ended, where it did not by having looked at everything.
-func (f scanFlags) ending(c *cobra.Command, err error, out *output, done scan.Progress) error {
+func (f scanFlags) ending(c *cobra.Command, err error, out *output, done scan.Progress, spent *spentSink) error {
 	if n := done.Exhausted; n > 0 {
 		fmt.Fprintf(c.ErrOrStderr(), "herald: %d endpoints were not tried: this machine ran out of ports, files or memory; use fewer --workers, or raise ulimit -n\n", n)
 	}
 	if n := done.Defects; n > 0 {
 		fmt.Fprintf(c.ErrOrStderr(), "herald: %d endpoints met a defect of herald itself (failure kind internal); please report one with its transcript (--transcripts DIR)\n", n)
 	}
-	if err == nil || errors.Is(err, scan.ErrEnough) {
-		if !f.quiet && f.formatName() == "jsonl" && f.output != "" {
-			fmt.Fprintf(c.ErrOrStderr(), "endpoints %d, connections %d, bytes sent %d, received %d\n", done.Done, done.Connections, done.Sent, done.Received)
-		}
+	if (err == nil || errors.Is(err, scan.ErrEnough)) && f.tellsSpent() {
+		fmt.Fprintf(c.ErrOrStderr(), "%d endpoints: %s\n", done.Done, cmp.Or(spent.String(), "no connection"))
 	}
 	var bad *badTarget
 	switch {
@@ -433,6 +442,27 @@ func specSource(stdin io.Reader, args, files []string) (scan.Specs, func(), erro
 	}, closeAll, nil
 }
 
+// spentSink counts what the services that it hands on cost.
+type spentSink struct {
+	scan.Sink
+	report.Spent
+}
+
+func (p *spentSink) Write(ctx context.Context, s *scan.Service) error {
+	p.Add(s)
+	return p.Sink.Write(ctx, s)
+}
+
+func (p *spentSink) Flush() error { return flush(p.Sink) }
+
+// flush has a sink hand on what it holds back, where it does.
+func flush(s scan.Sink) error {
+	if f, ok := s.(scan.Flusher); ok {
+		return f.Flush()
+	}
+	return nil
+}
+
 // transcriptSink writes the transcript of each service into a directory, then hands the
 // service on.
 type transcriptSink struct {
@@ -446,6 +476,10 @@ func (t *transcriptSink) Write(ctx context.Context, s *scan.Service) error {
 	}
 	return t.Sink.Write(ctx, s)
 }
+
+func (t *transcriptSink) Flush() error { return flush(t.Sink) }
+
+var _, _ scan.Flusher = (*spentSink)(nil), (*transcriptSink)(nil) // a sink between hides what it does not pass on
 
 // writeTranscript names the file by the address and port; certificates lie beside it.
 func writeTranscript(dir string, s *scan.Service) error {
