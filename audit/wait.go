@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"herald/report"
+	"herald/resolve"
 	"herald/scan"
 )
 
@@ -24,6 +25,7 @@ type Awaited struct {
 func Wait(ctx context.Context, o scan.Options, targets []scan.Target, protocol string) []Awaited {
 	began := time.Now()
 	all := make([]Awaited, len(targets))
+	o.Resolver = resolverOfWait(o)
 	scanner := scan.New(o)
 	var waiting sync.WaitGroup
 	for i, t := range targets {
@@ -34,6 +36,15 @@ func Wait(ctx context.Context, o scan.Options, targets []scan.Target, protocol s
 	}
 	waiting.Wait()
 	return all
+}
+
+// resolverOfWait asks for a name each time: a scanner's own keeps that there is none, and
+// what is waited for may be the name.
+func resolverOfWait(o scan.Options) resolve.Resolver {
+	if o.Resolver != nil {
+		return o.Resolver
+	}
+	return resolve.Network{}
 }
 
 func waitFor(ctx context.Context, scanner *scan.Scanner, t scan.Target, began time.Time) Awaited {
