@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -346,8 +347,11 @@ func (v *visit) enumerate() {
 			if err != nil {
 				h.Unknown = failure("hello", err).String()
 			}
-			if a.Refused || a.Version != version {
+			switch {
+			case a.Refused || a.Version != version:
 				h.Suite = 0
+			case h.Suite != 0 && !slices.Contains(offer, h.Suite):
+				h.Unknown, h.Suite = "it chose "+suiteName(h.Suite)+", which was not offered", 0
 			}
 			v.s.Hellos = append(v.s.Hellos, h)
 			if h.Suite == 0 {
@@ -376,11 +380,5 @@ func (v *visit) hello(version uint16, offer []uint16) (wire.HelloAnswer, error) 
 }
 
 func without(list []uint16, one uint16) []uint16 {
-	var rest []uint16
-	for _, v := range list {
-		if v != one {
-			rest = append(rest, v)
-		}
-	}
-	return rest
+	return slices.DeleteFunc(slices.Clone(list), func(v uint16) bool { return v == one })
 }

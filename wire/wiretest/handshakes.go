@@ -8,9 +8,11 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/binary"
 	"io"
 	"math/big"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -65,10 +67,50 @@ func handshakers() []Server {
 		}},
 		{Name: "asks to renegotiate", TLS: true, Reading: wire.TLSFailed, Serve: renegotiates},
 		{Name: "application data amid the handshake", TLS: true, Handshake: wire.TLSFailed, Reading: wire.Closed, Serve: noisy},
+		{Name: "a choice that was not offered, to every hello", TLS: true, Handshake: wire.TLSFailed, Reading: wire.Timeout, Serve: answer(serverHello(0x0303, 0xfafa, nil))},
+		{Name: "a version that was not offered, to every hello", TLS: true, Handshake: wire.TLSFailed, Reading: wire.Timeout, Serve: answer(serverHello(0x0300, 0x002f, nil))},
+		{Name: "a choice in records of one byte", TLS: true, Handshake: wire.Timeout, Reading: wire.Timeout, Serve: func(c net.Conn) {
+			c.Read(make([]byte, 4096))
+			for _, b := range []byte(serverHello(0x0303, 0xc02b, nil))[5:] {
+				c.Write([]byte{22, 3, 3, 0, 1, b})
+			}
+			hold(c)
+		}},
+		{Name: "asks for another hello for ever", TLS: true, Handshake: wire.TLSFailed, Reading: wire.Limit, Serve: func(c net.Conn) {
+			c.Read(make([]byte, 4096))
+			endless("", serverHello(0x0303, 0x1301, helloRetry))(c)
+		}},
+		{Name: "a chain of 200 certificates", TLS: true, Serve: func(c net.Conn) {
+			cert := evil()
+			cert.Certificate = slices.Repeat(cert.Certificate, 200)
+			s := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12})
+			if s.Handshake() == nil {
+				hold(s)
+			}
+		}, Reading: wire.Timeout},
 		{Name: "words in the clear under the session", TLS: true, Reading: wire.NotTLS, Serve: func(c net.Conn) {
 			after(evil, func(net.Conn) { io.WriteString(c, "220 mx ESMTP\r\n"); hold(c) })(c)
 		}},
 	}
+}
+
+// helloRetry is the random value of a ServerHello that wants another hello (RFC 8446, 4.1.3).
+var helloRetry = []byte("\xcf\x21\xad\x74\xe5\x9a\x61\x11\xbe\x1d\x8c\x02\x1e\x65\xb8\x91\xc2\xa2\x11\x16\x7a\xbb\x8c\x5e\x07\x9e\x09\xe2\xc8\xa8\x33\x9c")
+
+// serverHello is a record with a server's choice (RFC 5246, 7.4.1.3), of TLS 1.3 where it
+// has helloRetry for its random value.
+func serverHello(version, suite uint16, random []byte) string {
+	var extensions []byte
+	if random == nil {
+		random = make([]byte, 32)
+	} else {
+		extensions = []byte{0, 12, 0, 43, 0, 2, 3, 4, 0, 51, 0, 2, 0, 23} // TLS 1.3, and a share of P-256
+	}
+	body := binary.BigEndian.AppendUint16(nil, version)
+	body = append(append(body, random...), 0) // no session
+	body = append(binary.BigEndian.AppendUint16(body, suite), 0)
+	body = append(body, extensions...)
+	return string(slices.Concat([]byte{22, 3, 3, 0, byte(4 + len(body)), 2, 0, 0, byte(len(body))}, body))
 }
 
 // EvilName is the name in the certificates of these servers.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -17,7 +18,7 @@ import (
 
 // Servers are all of them.
 func Servers() []Server {
-	return slices.Concat(talkers(), familiar(), webs(), liars(), handshakers())
+	return slices.Concat(talkers(), familiar(), loops(), webs(), liars(), handshakers())
 }
 
 // hold waits until the client goes.
@@ -172,6 +173,66 @@ func familiar() []Server {
 	}
 }
 
+// loops speak a protocol by its rules, and would have the client go round for ever.
+func loops() []Server {
+	always := func(s string) func(string) string { return func(string) string { return s } }
+	return []Server{
+		{Name: "SMTP that offers STARTTLS inside TLS, again and again", Reading: wire.Timeout, Serve: upgrades("220 mx ESMTP\r\n", "STARTTLS", "220 go\r\n", "250-mx\r\n250-AUTH PLAIN\r\n250 STARTTLS\r\n")},
+		{Name: "POP3 that offers STLS inside TLS, again and again", Reading: wire.Timeout, Serve: upgrades("+OK\r\n", "STLS", "+OK go\r\n", "+OK\r\nSTLS\r\nSASL PLAIN\r\n.\r\n")},
+		{Name: "IMAP that offers STARTTLS inside TLS, again and again", Reading: wire.Timeout, Serve: upgrades("* OK [CAPABILITY IMAP4rev1 STARTTLS ID] hi\r\n", "STARTTLS", "{tag} OK go\r\n", "* CAPABILITY IMAP4rev1 STARTTLS ID\r\n{tag} OK done\r\n")},
+		{Name: "FTP that offers AUTH TLS inside TLS, again and again", Reading: wire.Timeout, Serve: upgrades("220 FTP\r\n", "AUTH", "234 go\r\n", "211-Features:\r\n AUTH TLS\r\n211 End\r\n")},
+		{Name: "NNTP that offers STARTTLS inside TLS, again and again", Reading: wire.Timeout, Serve: upgrades("200 news\r\n", "STARTTLS", "382 go\r\n", "101 list\r\nVERSION 2\r\nREADER\r\nMODE-READER\r\nSTARTTLS\r\n.\r\n")},
+		{Name: "ManageSieve that offers STARTTLS inside TLS, again and again", Reading: wire.Timeout, Serve: upgrades("\"SASL\" \"PLAIN\"\r\n\"STARTTLS\"\r\nOK\r\n", "STARTTLS", "OK\r\n", "\"SASL\" \"PLAIN\"\r\n\"STARTTLS\"\r\nOK\r\n")},
+		{Name: "SMTP whose challenges have no end", Reading: wire.Timeout, Serve: reply("220 mx ESMTP\r\n", func(line string) string {
+			if strings.HasPrefix(line, "EHLO") {
+				return "250-mx\r\n250 AUTH PLAIN LOGIN CRAM-MD5\r\n"
+			}
+			return "334 Z28gb24=\r\n"
+		})},
+		{Name: "SMTP that goes on with 251-", Reading: wire.Timeout, Serve: reply("220-mx ESMTP\r\n220 mx\r\n", always("250-mx\r\n251-elsewhere\r\n"))},
+		{Name: "IMAP whose continuations have no end", Reading: wire.Timeout, Serve: reply("* OK IMAP4rev1\r\n", always("+ go on\r\n"))},
+		{Name: "IMAP that answers with our own tag and another", Reading: wire.Timeout, Serve: reply("* OK IMAP4rev1\r\n", func(line string) string {
+			tag, _, _ := strings.Cut(line, " ")
+			return tag + "9 OK\r\n* CAPABILITY IMAP4rev1 ID\r\n"
+		})},
+		{Name: "POP3 that says +OK for ever", Reading: wire.Timeout, Serve: reply("+OK\r\n", always("+OK\r\n"))},
+		{Name: "NNTP that wants MODE READER for ever", Reading: wire.Timeout, Serve: reply("200 news\r\n", always("480 first MODE READER, then log in\r\n"))},
+		{Name: "FTP that is about to be ready", Reading: wire.Timeout, Serve: reply("120 in a minute\r\n", always("120 in a minute\r\n"))},
+		{Name: "FTP whose preliminary replies have no end", Reading: wire.Limit, Serve: endless("220 FTP\r\n", "150 here it comes\r\n")},
+	}
+}
+
+// upgrades greets and answers every line alike, but begins TLS at its command, as often as it
+// is said. {tag} is the first word of the line.
+func upgrades(greeting, command, agrees, answer string) func(net.Conn) {
+	return func(c net.Conn) {
+		io.WriteString(c, greeting)
+		lines := bufio.NewReader(c)
+		for {
+			line, err := lines.ReadString('\n')
+			if err != nil {
+				return
+			}
+			tag, _, _ := strings.Cut(strings.TrimRight(line, "\r\n"), " ")
+			upgrade := slices.Contains(strings.Fields(strings.ToUpper(line)), command)
+			words := answer
+			if upgrade {
+				words = agrees
+			}
+			if _, err := io.WriteString(c, strings.ReplaceAll(words, "{tag}", tag)); err != nil {
+				return
+			}
+			if upgrade {
+				session := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{evil()}, MinVersion: tls.VersionTLS12})
+				if session.Handshake() != nil {
+					return
+				}
+				c, lines = session, bufio.NewReader(session)
+			}
+		}
+	}
+}
+
 // EveryBanner is what a honeypot says that wants to be everything.
 const EveryBanner = "220 ftp.example.org ESMTP Postfix (vsFTPd 3.0.5)\r\nSSH-2.0-OpenSSH_9.2p1\r\n+OK Dovecot ready.\r\n" +
 	"* OK [CAPABILITY IMAP4rev1] Dovecot ready.\r\n200 news.example.org InterNetNews ready\r\nHTTP/1.1 200 OK\r\nServer: nginx\r\n\r\nRFB 003.008\n"
@@ -204,26 +265,29 @@ func chameleon(c net.Conn) {
 	}
 }
 
+// requests answers each request, when its header section has come.
+func requests(c net.Conn, answer func() string) {
+	b := bufio.NewReader(c)
+	for {
+		for {
+			line, err := b.ReadString('\n')
+			if err != nil {
+				return
+			}
+			if strings.TrimRight(line, "\r\n") == "" {
+				break
+			}
+		}
+		if _, err := io.WriteString(c, answer()); err != nil {
+			return
+		}
+	}
+}
+
 // webs answer HTTP.
 func webs() []Server {
 	http := func(words string) func(net.Conn) {
-		return func(c net.Conn) {
-			b := bufio.NewReader(c)
-			for {
-				for { // a request's header section
-					line, err := b.ReadString('\n')
-					if err != nil {
-						return
-					}
-					if strings.TrimRight(line, "\r\n") == "" {
-						break
-					}
-				}
-				if _, err := io.WriteString(c, words); err != nil {
-					return
-				}
-			}
-		}
+		return func(c net.Conn) { requests(c, func() string { return words }) }
 	}
 	bomb := sync.OnceValue(func() string {
 		var b bytes.Buffer
@@ -248,6 +312,23 @@ func webs() []Server {
 			http(ok + "Transfer-Encoding: gzip, chunked\r\n\r\n10\r\n" + bomb()[:16] + "\r\n0\r\n\r\n")(c)
 		}},
 		{Name: "redirects to itself", Reading: wire.Timeout, Serve: http("HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n")},
+		{Name: "redirects to itself by another name each time", Reading: wire.Timeout, Serve: func(c net.Conn) {
+			where := "/"
+			requests(c, func() string {
+				where += "a/"
+				return "HTTP/1.1 302 Found\r\nLocation: " + where + "\r\nContent-Length: 0\r\n\r\n"
+			})
+		}},
+		{Name: "wants a login for ever", Reading: wire.Timeout, Serve: http("HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: NTLM\r\nWWW-Authenticate: Basic realm=\"\x1b[2J\"\r\nWWW-Authenticate: Digest realm=\"a\", nonce=\"\", qop=\"auth\", stale=true\r\nContent-Length: 0\r\n\r\n")},
+		{Name: "a proxy that wants a login for ever", Reading: wire.Timeout, Serve: http("HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"a\"\r\nProxy-Authenticate: Negotiate\r\nContent-Length: 0\r\n\r\n")},
+		{Name: "switches to another protocol unasked", Reading: wire.Timeout, Serve: http("HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c, websocket\r\nConnection: Upgrade\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")},
+		{Name: "a body coded twice", Reading: wire.Timeout, Serve: func(c net.Conn) {
+			b := bomb()
+			http(fmt.Sprintf("%sContent-Encoding: gzip, gzip\r\nTransfer-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", ok, len(b), b))(c)
+		}},
+		{Name: "endless HTTP/2 settings", Reading: wire.Limit, Serve: once("", "\x00\x00\x00\x04\x00\x00\x00\x00\x00")},
+		{Name: "endless HTTP/2 pings", Reading: wire.Limit, Serve: once("\x00\x00\x00\x04\x00\x00\x00\x00\x00", "\x00\x00\x08\x06\x00\x00\x00\x00\x00abcdefgh")},
+		{Name: "endless HTTP/2 continuations", Reading: wire.Limit, Serve: once("\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00\x01\x01\x00\x00\x00\x00\x01\x88", "\x00\x00\x01\x09\x00\x00\x00\x00\x01\x88")},
 		{Name: "endless fields", Reading: wire.Limit, Serve: once(ok, "X-Field: value\r\n")},
 		{Name: "an endless field", Reading: wire.Limit, Serve: once(ok+"X: ", "a")},
 		{Name: "endless folding", Reading: wire.Limit, Serve: once(ok+"X: a\r\n", " b\r\n")},
