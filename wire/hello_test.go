@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"net/netip"
 	"slices"
 	"testing"
 )
@@ -66,7 +67,31 @@ func TestSayHello(t *testing.T) {
 	}
 }
 
-// Whatever a server sends, reading it ends without a panic and within the message.
+// Whatever a server answers to a hello, in any pieces, reading it ends without a panic: with
+// a choice, a refusal, or a failure.
+func FuzzSayHello(f *testing.F) {
+	body := append(make([]byte, 35), 0x13, 0x01, 0, 0, 6, 0, 43, 0, 2, 3, 4)
+	f.Add(append([]byte{22, 3, 3, 0, byte(4 + len(body)), 2, 0, 0, byte(len(body))}, body...), uint8(0))
+	f.Add(append([]byte{22, 3, 3, 0, 4, 2, 0, 0, byte(len(body)), 22, 3, 3, 0, byte(len(body))}, body...), uint8(1))
+	f.Add([]byte{21, 3, 3, 0, 2, 1, 112, 21, 3, 1, 0, 2, 2, 40}, uint8(0))
+	f.Add([]byte{21, 3, 3, 0, 1, 2}, uint8(0))
+	f.Add([]byte{22, 3, 3, 0xff, 0xff, 2, 0xff, 0xff, 0xff}, uint8(0))
+	f.Fuzz(func(t *testing.T, answer []byte, piece uint8) {
+		x := Exchange{Events: []Event{{Mark: '>'}, {Mark: '<', Data: answer}}, End: "read closed"}
+		how := &Replay{Transcript: &Transcript{Exchanges: []Exchange{x}}, Piece: int(piece), AnyWords: true}
+		c, err := Caller{Transport: how}.Open(t.Context(), Endpoint{Addr: netip.MustParseAddrPort("192.0.2.1:443")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		got, err := c.SayHello(Hello{Version: 0x0303, Suites: []uint16{0xc02f}})
+		if err != nil && (KindOf(err) == Internal || got != HelloAnswer{}) {
+			t.Errorf("%+v, %v", got, err)
+		}
+	})
+}
+
+// parseServerHello reads within the message.
 func FuzzServerHello(f *testing.F) {
 	f.Add(append(make([]byte, 35), 0x13, 0x01, 0, 0, 6, 0, 43, 0, 2, 3, 4))
 	f.Add(append(make([]byte, 34), 32))
