@@ -23,7 +23,7 @@ type host struct {
 	bytes       int // sent and received
 	asked       int // ports
 	open        int // of these, accept connections
-	odd         int // of these, are not what their port promises
+	odd         int // of these, are neither what their port promises nor, where it promises nothing, understood
 }
 
 const mostHosts = 1 << 16 // addresses that are told apart
@@ -52,8 +52,10 @@ func (p *Spent) Add(s *scan.Service) {
 	h.asked++
 	switch s.Verdict {
 	case scan.Unexpected, scan.Unknown, scan.Silent:
-		h.odd++
 		h.open++
+		if len(s.Expected) > 0 || !s.Confirmed {
+			h.odd++
+		}
 	case scan.AsExpected:
 		h.open++
 	}

@@ -75,7 +75,7 @@ func (t *Table) Close() error {
 	for _, addr := range everything[:min(len(everything), shown)] {
 		if err == nil {
 			h := t.spent.hosts[addr]
-			_, err = fmt.Fprintf(t.w, "%s accepts connections on all %d ports, %d of them not what the port promises: a honeypot or a middlebox may answer for them all\n", addr, h.asked, h.odd)
+			_, err = fmt.Fprintf(t.w, "%s accepts connections on all %d ports, and %d are not what the port promises, or not understood: a honeypot or a middlebox may answer for them all\n", addr, h.asked, h.odd)
 		}
 	}
 	if n := len(everything) - shown; n > 0 && err == nil {

@@ -30,13 +30,17 @@ func TestAnAddressThatAnswersEverythingIsNamed(t *testing.T) {
 		}
 		return scan.Silent
 	})...)
+	for _, s := range services("192.0.2.5", 20, always(scan.Unexpected)) { // published wherever there was room
+		s.Protocol, s.Confirmed = "smtp", true
+		all = append(all, s)
+	}
 	var named []string
 	for line := range strings.Lines(string(write(t, sinks["table"], all...))) {
 		if strings.Contains(line, "honeypot") {
 			named = append(named, line)
 		}
 	}
-	const want = "192.0.2.1 accepts connections on all 20 ports, 20 of them not what the port promises: a honeypot or a middlebox may answer for them all\n"
+	const want = "192.0.2.1 accepts connections on all 20 ports, and 20 are not what the port promises, or not understood: a honeypot or a middlebox may answer for them all\n"
 	if len(named) != 1 || named[0] != want {
 		t.Errorf("named are %q", named)
 	}
