@@ -54,7 +54,17 @@ func ParseProducts(name string, r io.Reader) ([]Product, error) {
 		list = append(list, p)
 	}
 	seen := map[string]int{}
+	vendors := map[string]string{}
+	named := map[string]Product{} // by CPE
 	for i, p := range list {
+		if other, ok := vendors[strings.ToLower(p.Vendor)]; ok && other != p.Vendor {
+			return nil, fmt.Errorf("%s:%d: vendor %q is spelt %q before", name, p.line, p.Vendor, other)
+		}
+		vendors[strings.ToLower(p.Vendor)] = p.Vendor
+		if other, ok := named[p.CPE]; ok && p.CPE != "" && firstWordOf(other.Name) != firstWordOf(p.Name) {
+			return nil, fmt.Errorf("%s:%d: %q has the CPE name of %q: one product has one name, and those of its parts begin alike", name, p.line, p.Name, other.Name)
+		}
+		named[p.CPE] = p
 		for _, spelling := range append([]string{p.Name}, p.Aka...) {
 			folded := strings.ToLower(spelling)
 			if first, twice := seen[folded]; twice {
@@ -67,6 +77,11 @@ func ParseProducts(name string, r io.Reader) ([]Product, error) {
 		}
 	}
 	return list, nil
+}
+
+func firstWordOf(name string) string {
+	word, _, _ := strings.Cut(name, " ")
+	return word
 }
 
 func parseProduct(n ast.Node) (p Product, err error) {

@@ -45,7 +45,8 @@ func TestWhyOfEveryRecording(t *testing.T) {
 			near := 0
 			for line := range strings.Lines(reasons) {
 				line = strings.TrimSuffix(line, "\n")
-				if n := text.StringWidthWithoutEscSequences(line); n > width {
+				word := strings.TrimPrefix(strings.TrimSpace(line), "cpe ") // one that is too long can not be broken
+				if n := text.StringWidthWithoutEscSequences(line); n > width && strings.Contains(word, " ") {
 					t.Errorf("%d columns: %s", n, line)
 				}
 				for _, r := range line {
