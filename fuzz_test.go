@@ -16,10 +16,10 @@ import (
 // that hold them. The standard library's parsers (TLS, X.509, XML, JSON) are fuzzed where
 // they are kept.
 var readsStrangers = map[string][]string{
-	"probes":      {"FuzzConverse", "FuzzRecognize", "FuzzWeb"},     // whatever a server says
-	"scan":        {"FuzzLook", "FuzzSpec", "FuzzCheckpoint"},       // the whole walk; target lists
-	"wire":        {"FuzzTranscript", "FuzzEscape", "FuzzSayHello"}, // transcripts out of bug reports; answers to our own hellos
-	"resolve":     {"FuzzAnswer", "FuzzZone"},                       // what miekg/dns has read
+	"probes":      {"FuzzConverse", "FuzzRecognize", "FuzzWeb"},                     // whatever a server says
+	"scan":        {"FuzzLook", "FuzzSpec", "FuzzCheckpoint"},                       // the whole walk; target lists
+	"wire":        {"FuzzTranscript", "FuzzEscape", "FuzzSayHello", "FuzzAskChain"}, // transcripts out of bug reports; answers to our own hellos
+	"resolve":     {"FuzzAnswer", "FuzzZone"},                                       // what miekg/dns has read
 	"fingerprint": {"FuzzAppend", "FuzzParse", "FuzzDecode", "FuzzRecog", "FuzzVersions"},
 	"recorded":    {"FuzzRead"},                                               // what other programs recorded
 	"audit":       {"FuzzParse", "FuzzCompose", "FuzzReadScan", "FuzzJudge"},  // files of the user; other programs' scans; facts

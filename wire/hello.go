@@ -17,6 +17,9 @@ type Hello struct {
 	Suites  []uint16 // in the order of preference
 	Groups  []uint16 // nil is X25519, P-256, P-384, P-521, X448, ffdhe2048, ffdhe3072
 	NoSNI   bool
+
+	Signatures []uint16 // algorithms; nil is all that there are and were
+	share      *ecdh.PrivateKey
 }
 
 // HelloAnswer is what the server made of it.
@@ -178,14 +181,21 @@ func (h Hello) extensions(serverName string) ([]byte, error) {
 	}
 	add(10, vector16(list16(groups)))
 	add(11, []byte{1, 0})
-	add(13, vector16(list16(helloSignatures)))
+	signatures := h.Signatures
+	if signatures == nil {
+		signatures = helloSignatures
+	}
+	add(13, vector16(list16(signatures)))
 	add(23, nil)           // extended master secret
 	add(0xff01, []byte{0}) // renegotiation info, RFC 5746
 	if h.Version >= 0x0304 {
 		add(43, []byte{2, 3, 4})
-		key, err := ecdh.X25519().GenerateKey(rand.Reader)
-		if err != nil {
-			return nil, err
+		key := h.share
+		if key == nil {
+			var err error
+			if key, err = ecdh.X25519().GenerateKey(rand.Reader); err != nil {
+				return nil, err
+			}
 		}
 		share := append([]byte{0, 29}, vector16(key.PublicKey().Bytes())...)
 		add(51, vector16(share))
