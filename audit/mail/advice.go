@@ -41,6 +41,14 @@ var advice = map[string]map[string]string{
 		"Sendmail":            "Sendmail, sendmail.mc: define(`confSERVER_CERT', …) and define(`confSERVER_KEY', …)",
 		"Courier Mail Server": "Courier, esmtpd: ESMTP_TLS_REQUIRED is not needed, TLS_CERTFILE is; and COURIERTLS must be installed",
 	},
+	"demands-tls": {
+		"":                    "take mail without TLS on port 25, and offer it: MTA-STS and DANE keep it from being stripped",
+		"Postfix":             "Postfix, main.cf: smtpd_tls_security_level = may (encrypt belongs to submission in master.cf)",
+		"Exim":                "Exim: look for a condition on $tls_in_cipher in acl_smtp_mail or acl_smtp_rcpt",
+		"OpenSMTPD":           "OpenSMTPD, smtpd.conf: listen on … port 25 tls, not tls-require",
+		"Sendmail":            "Sendmail: look for TLS_Clt or VERIFY in /etc/mail/access, and confAUTH_OPTIONS",
+		"Courier Mail Server": "Courier, esmtpd: ESMTP_TLS_REQUIRED=0",
+	},
 	"starttls-imap": {
 		"":        "give the server a certificate and have it offer STARTTLS, or close the port and serve 993 alone (RFC 8314, 4.1)",
 		"Dovecot": "Dovecot: ssl = required, ssl_server_cert_file and ssl_server_key_file (2.4), ssl_cert and ssl_key (2.3)",

@@ -20,6 +20,7 @@ type transaction struct {
 	sender string // reverse-path of the relay test; "" is the null reverse-path
 	relay  string // a mailbox that the server surely does not serve
 	random string // a local part that surely does not exist
+	unsure bool   // whether this is an exchanger shows in what it offers
 }
 
 func (t *talk) smtp(hello string, tx *transaction) {
@@ -38,24 +39,40 @@ func (t *talk) smtp(hello string, tx *transaction) {
 	if err != nil {
 		return
 	}
+	if code(t.s.Any("ehlo").Reply) != 250 { // it would not talk to us: nothing else says more
+		t.ask("quit", "QUIT", smtpReply)
+		return
+	}
 	if t.c.TLS() == nil {
 		if !t.openPlain("AUTH PLAIN", "*", smtpReply, func(r string) bool { return code(r) == 334 }) {
 			return
 		}
-		if has(offered, "STARTTLS") {
-			agreed, err := t.ask("starttls", "STARTTLS", smtpReply)
-			if err != nil {
+		step := "starttls"
+		switch {
+		case !has(offered, "STARTTLS"):
+			// It is asked for nevertheless: where it works, something took it off the list.
+			step = "starttls-unoffered"
+		case tx != nil && !tx.unsure:
+			if !t.sendInClear(tx) {
 				return
 			}
-			if code(agreed) == 220 {
-				if t.startTLS() != nil {
-					return
-				}
-				if _, err := t.ehlo(hello); err != nil {
-					return
-				}
+		}
+		agreed, err := t.ask(step, "STARTTLS", smtpReply)
+		if err != nil {
+			return
+		}
+		if code(agreed) == 220 {
+			if t.startTLS() != nil {
+				return
+			}
+			if offered, err = t.ehlo(hello); err != nil {
+				return
 			}
 		}
+	}
+	t.s.settle(offered)
+	if tx != nil && tx.unsure && t.s.custom() != 25 {
+		tx = nil
 	}
 	if tx != nil && !t.transact(tx) {
 		return
@@ -66,6 +83,16 @@ func (t *talk) smtp(hello string, tx *transaction) {
 func (t *talk) ehlo(hello string) ([]string, error) {
 	reply, err := t.ask("ehlo", "EHLO "+hello, smtpReply)
 	return probes.SMTPExtensions([]byte(reply)), err
+}
+
+// sendInClear asks whether mail is taken without TLS, and takes the question back; false
+// where the conversation is over.
+func (t *talk) sendInClear(tx *transaction) bool {
+	reply, err := t.ask("mail-clear", "MAIL FROM:<"+tx.sender+">", smtpReply)
+	if err == nil && code(reply)/100 == 2 {
+		_, err = t.ask("rset-clear", "RSET", smtpReply)
+	}
+	return err == nil
 }
 
 // transact is the transaction's part; false where the conversation is over.

@@ -383,10 +383,12 @@ func (j *judge) bothKeys() {
 		leaf, ok := j.leaf(s.OtherKey)
 		main, _ := j.leaf(s.TLS)
 		switch {
-		case s.OtherKey.Failure != nil && s.OtherKey.Failure.Op == "dial":
-			j.unknown(s.Where(), "repeat later", "the connection to look for a second certificate did not stand: %s", s.OtherKey.Failure.Kind)
+		case s.OtherKey.Failure != nil && !s.OtherKey.refused():
+			j.unknown(s.Where(), "repeat later: it may limit how often we may connect", "whether there is an %s certificate too was not heard: %s", s.OtherWas, s.OtherKey.Failure)
+		case s.OtherKey.Failure != nil || len(s.OtherKey.Chain) == 0:
+			j.na(s.Where(), "one kind of key: there is no %s certificate", s.OtherWas)
 		case !ok:
-			j.na(s.Where(), "one kind of key: there is no %s certificate for TLS 1.2", s.OtherWas)
+			j.unknown(s.Where(), "look at it with another program: openssl s_client", "the %s certificate cannot be parsed", s.OtherWas)
 		case main != nil && main.Equal(leaf):
 			j.na(s.Where(), "one certificate for all")
 		default:

@@ -66,6 +66,7 @@ func (j *judge) upgrade(protocol string, port uint16) {
 		switch {
 		case s.Security == "tls" || !s.welcome() || s.offers(false) == nil:
 		case strings.HasPrefix(strings.ToUpper(s.greeting()), "* PREAUTH"): // A8 tells
+		case s.interrupted(): // S9 tells
 		case !s.offersTLS():
 			j.fail(s.Where(), "not offered: whoever logs in here is read along").with(strings.Join(s.offers(false), "\n")).fix("%s", j.mend(s, "starttls-imap"))
 		case s.secured():

@@ -19,6 +19,7 @@ var portChecks = []Check{
 	{"R6", "ports", "ManageSieve on 4190", Low, "RFC 5804, 1.8", "where promised or open it lists its capabilities, and STARTTLS among them", (*judge).sievePort},
 	{"R8", "ports", "IPv4 and IPv6 offer the same", Medium, "good practice", "a host with both families offers the same ports, name, keys and keywords on both", (*judge).parity},
 	{"R9", "ports", "all exchangers offer STARTTLS alike", High, "good practice", "no address of any exchanger differs in offering STARTTLS", (*judge).consistency},
+	{"R10", "ports", "no further doors", Info, "good practice", "no mail server greets on 24, 26, 106, 109 or 2525, where nobody looks after it", (*judge).furtherDoors},
 	{"R11", "ports", "nobody turned us away", Medium, "RFC 5321, 3.1 and 4.2", "a server that refuses to talk is told as such, and nothing is concluded from it", (*judge).turnedAway},
 	{"R12", "ports", "each port speaks its own protocol", High, "good practice", "what greets on a port is the protocol that belongs there, in the TLS mode that belongs there", (*judge).ownProtocol},
 }
@@ -228,6 +229,34 @@ func (j *judge) consistency() {
 	}
 }
 
+func (j *judge) furtherDoors() {
+	hosts, by := hostsOf(j.f.Doors)
+	for _, h := range hosts {
+		open, heard := 0, 0
+		for _, d := range by[h] {
+			known := slices.ContainsFunc(j.f.Services, func(s *Service) bool { return s.Addr == d.Addr && s.Port == d.Port })
+			if !d.down() {
+				open++
+			}
+			if d.greeting() == "" || known {
+				continue
+			}
+			heard++
+			what := spoken(d.greeting())
+			f := j.warn(d.Where(), "%s greets here: %s", what, firstLine(d.greeting())).with(d.greeting()).fix("close the port, or have it verified as well: --services %s", d.Where())
+			if what == "smtp" {
+				f.Fix = fmt.Sprintf("close the port, or have it verified as well: --services submission://%s:%d", h, d.Port)
+			}
+		}
+		switch {
+		case heard == 0 && open == 0:
+			j.pass(h, "24, 26, 106, 109 and 2525 are closed")
+		case heard == 0:
+			j.pass(h, "nobody greets on 24, 26, 106, 109 and 2525")
+		}
+	}
+}
+
 // nextAfter is what to do where a server turned us away.
 func nextAfter(s *Service) string {
 	text := strings.ToLower(s.refusal())
@@ -272,7 +301,7 @@ func (j *judge) ownProtocol() {
 		case s.Failure != nil && s.Failure.Step == "handshake" && s.Security == "tls" && s.Failure.Kind == wire.NotTLS:
 			j.fail(s.Where(), "does not speak TLS where it must come first").fix("wrap the port in TLS")
 		case s.Failure != nil && s.Failure.Step == "greeting" && s.Failure.Kind == wire.Timeout:
-			j.unknown(s.Where(), "see whether TLS is expected on this port, or whether the server is overloaded", "it accepts the connection and says nothing")
+			j.unknown(s.Where(), "see whether the server is overloaded; if TLS comes first on this port, say so: --services imaps://HOST:PORT, submissions://HOST:PORT", "it accepts the connection and says nothing")
 		case s.Failure != nil && s.Failure.Step == "greeting":
 			j.unknown(s.Where(), "see whether we are blocked, or the server is out of processes; repeat later", "it ended the connection before it greeted: %s", s.Failure.Kind)
 		case s.Failure != nil && s.Failure.Step != "handshake" && s.Failure.Step != "quit":

@@ -106,6 +106,8 @@ func (j *judge) claim(where, text, host, protocol, security string, port uint16,
 			j.fail(where, "promises %s inside TLS: no handshake", promise).with(text).fix("mend the port or the TLS mode")
 		case !s.welcome():
 			j.unknown(where, "see R12", "promises %s: %s", promise, s.Failure)
+		case s.interrupted():
+			j.unknown(where, "see S9", "promises %s: words came in the clear before TLS, and we went no further", promise)
 		case security == "plain" && !s.secured() && s.offersTLS():
 			j.fail(where, "promises %s: STARTTLS does not work", promise).with(text)
 		case security == "plain" && !s.offersTLS():

@@ -13,7 +13,10 @@ var starttlsChecks = []Check{
 	{"S3", "starttls", "capabilities before and after TLS", Info, "RFC 3207, 4.2", "the server forgets what was said before, and lists its capabilities anew", (*judge).difference},
 	{"S4", "starttls", "STARTTLS is gone inside TLS", Low, "RFC 3207, 4.2; RFC 9051, 6.2.1; RFC 2595, 4", "it is not listed any more", (*judge).starttlsGone},
 	{"S5", "starttls", "client ports want TLS before a password", High, "RFC 8314, 4.1; RFC 4954, 4", "no password is taken before TLS on 587, 143, 110 and 4190", (*judge).tlsFirst},
+	{"S6", "starttls", "mail is taken without TLS too", Low, "RFC 3207, 4", "an exchanger takes MAIL FROM before TLS (asked, and taken back): a public one must not demand TLS", (*judge).plainDelivery},
+	{"S7", "starttls", "nobody strips STARTTLS", High, "RFC 3207, 6", "no keyword is overwritten, and STARTTLS does not work where it is not offered", (*judge).stripped},
 	{"S8", "starttls", "no command gets past STARTTLS", High, "RFC 3207, 4.2 and 6", "a command that came in the clear is not answered inside TLS", (*judge).injection},
+	{"S9", "starttls", "no answer gets past STARTTLS", Medium, "RFC 3207, 4.2 and 6", "nothing comes in the clear between the agreement to begin TLS and the handshake", (*judge).earlyWords},
 	{"S10", "starttls", "implicit TLS speaks TLS first", High, "RFC 8314, 3", "no byte in the clear before the handshake on 465, 993 and 995", (*judge).implicitFirst},
 	{"S12", "starttls", "a client without a server name gets a good certificate", Low, "RFC 7672, 8.1", "the certificate that is shown without SNI is for one of the host's names", (*judge).withoutSNI},
 }
@@ -30,13 +33,7 @@ func (j *judge) starttlsOffered() {
 		case s.offersTLS():
 			j.pass(s.Where(), "offered")
 		default:
-			f := j.fail(s.Where(), "not offered").with(ehlo.Reply).fix("%s", j.mend(s, "starttls-smtp"))
-			for _, item := range s.offers(false) {
-				if word := strings.ToUpper(item); len(word) >= 6 && strings.Trim(word, "X") == "" {
-					f.Text = "overwritten with " + item + ": something between us rewrites SMTP"
-					f.Fix = "switch off the SMTP inspection of the firewall between"
-				}
-			}
+			j.fail(s.Where(), "not offered").with(ehlo.Reply).fix("%s", j.mend(s, "starttls-smtp"))
 		}
 	}
 }
@@ -51,6 +48,7 @@ func (j *judge) starttlsWorks() {
 			if code(step.Reply)/100 == 4 && s.Protocol == "smtp" {
 				f.State, f.Fix = Unknown, "repeat later: 454 says that TLS is not available now (RFC 3207, 4)"
 			}
+		case s.interrupted(): // S9 tells
 		case s.secured():
 			j.pass(s.Where(), "%s, %s", versionName(s.TLS.Version), suiteName(s.TLS.Suite))
 		case s.TLS != nil:
@@ -59,6 +57,71 @@ func (j *judge) starttlsWorks() {
 			if k == wire.Timeout {
 				f.State = Unknown
 			}
+		}
+	}
+}
+
+// plainDelivery: RFC 3207, 4 has a publicly referenced server not demand TLS for mail that
+// it delivers locally. Who has said that TLS is there (MTA-STS, DANE) may mean it so.
+func (j *judge) plainDelivery() {
+	for _, s := range j.exchangers() {
+		step := s.Step("mail-clear", false)
+		switch c := code(stepText(step)); {
+		case step == nil:
+		case c/100 == 2:
+			j.pass(s.Where(), "taken: %s", firstLine(step.Reply))
+		case c == 530 || c == 538:
+			j.warn(s.Where(), "TLS is demanded: %s; senders without it cannot deliver", firstLine(step.Reply)).with("> "+step.Said, "< "+step.Reply).fix("%s", j.mend(s, "demands-tls"))
+		case c/100 == 4:
+			j.unknown(s.Where(), "repeat in some minutes", "put off: %s", firstLine(step.Reply)).with("> " + step.Said)
+		default:
+			j.na(s.Where(), "refused, and not for TLS: %s", firstLine(step.Reply)).with("> " + step.Said)
+		}
+	}
+}
+
+// overwritten is a keyword of which nothing but X is left: what firewalls that inspect
+// SMTP make of those that they do not know.
+func (s *Service) overwritten() string {
+	for _, item := range s.offers(false) {
+		word, _, _ := strings.Cut(strings.ToUpper(item), " ")
+		if len(word) >= 4 && strings.Trim(word, "X") == "" || len(word) >= 6 && strings.HasPrefix(word, strings.Repeat("X", len(word)-1)) {
+			return item
+		}
+	}
+	return ""
+}
+
+func (j *judge) stripped() {
+	for _, s := range j.services("smtp") {
+		tried := s.Step("starttls-unoffered", false)
+		switch {
+		case s.Security == "tls" || s.Step("ehlo", false) == nil || s.refusal() != "":
+		case s.overwritten() != "":
+			j.fail(s.Where(), "a keyword is overwritten with %s: something between us rewrites SMTP", s.overwritten()).with(s.Step("ehlo", false).Reply).
+				fix("switch off the SMTP inspection of the firewall between (Cisco: no inspect esmtp): it takes STARTTLS away from everybody")
+		case tried != nil && code(tried.Reply) == 220:
+			j.fail(s.Where(), "STARTTLS is not offered, and agreed to when asked for: something takes it off the list on the way").with(s.Step("ehlo", false).Reply, "> STARTTLS", "< "+tried.Reply).
+				fix("compare with what EHLO is answered on the machine itself; look for a firewall or a proxy that rewrites SMTP")
+		case tried != nil:
+			j.pass(s.Where(), "not offered, and refused: %s", firstLine(tried.Reply))
+		case s.offersTLS():
+			j.pass(s.Where(), "offered")
+		}
+	}
+}
+
+// earlyWords tells of what a client that keeps its buffer would take for an answer from
+// inside TLS.
+func (j *judge) earlyWords() {
+	for _, s := range j.f.Services {
+		switch {
+		case s.Step("starttls", false) == nil || !s.agreed():
+		case s.interrupted():
+			j.warn(s.Where(), "more words came in the clear before TLS; clients that keep them take them for said inside TLS. We went no further").with(stepText(s.Step("starttls", false)), s.TLS.Failure.Text).
+				fix("update the server, or look for who puts words in between")
+		case s.TLS != nil:
+			j.pass(s.Where(), "nothing between the agreement and the handshake")
 		}
 	}
 }

@@ -43,6 +43,7 @@ func (j *judge) danes() {
 func (j *judge) daneAt(s *Service, d dane) {
 	records := strings.Join(d.answer.Records, "\n")
 	chain, ok := j.f.Chain(chainOf(s))
+	ok = ok && s.offered()
 	r, why := verifyDANE(d.records, chain, d.names, j.at)
 	switch {
 	case len(d.records) == 0:
@@ -54,7 +55,7 @@ func (j *judge) daneAt(s *Service, d dane) {
 	case !ok && s.down():
 		j.unknown(s.Where(), "see R1", "no certificate was seen: %s", s.Failure.Kind)
 		return
-	case !ok && (!s.welcome() || s.putOff()):
+	case !ok && (!s.welcome() || s.putOff() || s.interrupted()):
 		j.unknown(s.Where(), "repeat later", "no certificate was seen")
 		return
 	case !ok:
@@ -257,9 +258,11 @@ func (j *judge) stsAgainstMX(url, body string, p stsPolicy) {
 		case s.refusal() != "":
 			j.unknown(s.Where(), nextAfter(s), "whether it fits the policy is not known: it would not talk to us").with(s.refusal())
 		case s.down() || !s.welcome() && !s.secured(): // R1, R12 tell
+		case s.interrupted():
+			j.unknown(s.Where(), "see S9", "we did not go under TLS, since words came in the clear before it")
 		case !s.secured() && s.putOff():
 			j.unknown(s.Where(), "repeat later", "no TLS now, under mode enforce").with(stepText(s.Step("starttls", false)))
-		case !s.secured():
+		case !s.offered():
 			j.fail(s.Where(), "no TLS under mode enforce: senders do not deliver").sev(Critical).fix("%s", j.mend(s, "starttls-smtp"))
 		default:
 			chain, ok := j.f.Chain(s.TLS.Chain)

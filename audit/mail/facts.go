@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,7 +33,7 @@ const Format = 1
 type Question struct {
 	Domain    string   `json:"domain,omitempty"`
 	Host      string   `json:"host,omitempty"`
-	Services  []string `json:"services,omitempty"`  // host:port
+	Services  []string `json:"services,omitempty"`  // host:port, or scheme://host:port: mx, submission, submissions, imap, imaps, pop3, pop3s, sieve
 	Selectors []string `json:"selectors,omitempty"` // of DKIM keys
 	Senders   []string `json:"senders,omitempty"`   // addresses that send for the domain
 }
@@ -49,6 +50,7 @@ type Facts struct {
 	Injected     bool              `json:"injected,omitempty"` // the injection probe was asked for
 	Answers      []resolve.Answer  `json:"answers,omitempty"`
 	Services     []*Service        `json:"services,omitempty"`
+	Doors        []*Service        `json:"doors,omitempty"` // other ports on which a greeting was listened for, and nothing asked
 	Documents    []Document        `json:"documents,omitempty"`
 	Certificates map[string][]byte `json:"certificates,omitempty"` // DER, by the first 16 hex digits of SHA-256
 }
@@ -60,6 +62,8 @@ type Service struct {
 	Port     uint16     `json:"port"`
 	Protocol string     `json:"protocol"`          // that belongs there: smtp, imap, pop3, sieve
 	Security string     `json:"security"`          // how it begins there: plain, tls
+	As       uint16     `json:"as,omitempty"`      // the port by whose custom it is judged, where that is another
+	Taken    string     `json:"taken,omitempty"`   // why it is taken for that, where nobody said so
 	Asked    []string   `json:"asked"`             // why: "mx 10", "srv _imaps._tcp", "autoconfig imap", "host", "host of an exchanger", "service"
 	Names    []string   `json:"names,omitempty"`   // by which clients know it
 	Local    string     `json:"local,omitempty"`   // our address on that connection
@@ -200,7 +204,7 @@ func (s *Service) AskedAs(reason string) bool {
 // Connections counts the connections that were made, by address.
 func (f *Facts) Connections() map[netip.Addr]int {
 	n := map[netip.Addr]int{}
-	for _, s := range f.Services {
+	for _, s := range slices.Concat(f.Services, f.Doors) {
 		if s.Dials > 0 {
 			n[s.Addr] += s.Dials
 		}
@@ -250,7 +254,7 @@ func ReadFacts(name string, r io.Reader) (*Facts, error) {
 	if f.Format != Format {
 		return nil, fmt.Errorf("%s: facts of format %d; this version reads %d", name, f.Format, Format)
 	}
-	for _, s := range f.Services {
+	for _, s := range slices.Concat(f.Services, f.Doors) {
 		if s == nil {
 			return nil, fmt.Errorf("%s: %w", name, errors.New("a service without content"))
 		}

@@ -93,7 +93,22 @@ var faults = []struct {
 	{"TLSA records with usage 1 alone", func(t *testing.T, w *world) { w.replace(t, "TLSA 3 1 1", "TLSA 1 1 1") }, "fail D14"},
 	{"STARTTLS is stripped", func(t *testing.T, w *world) {
 		w.servers[25].replies["EHLO"] = strings.Replace(w.servers[25].replies["EHLO"], "STARTTLS", "XXXXXXXA", 1)
+	}, "fail D14, fail D18, fail S1, fail S7"},
+	{"STARTTLS works and is not offered", func(t *testing.T, w *world) {
+		w.servers[25].replies["EHLO"] = strings.Replace(w.servers[25].replies["EHLO"], "250-STARTTLS\r\n", "", 1)
+	}, "fail D14, fail D18, fail S1, fail S7"},
+	{"STARTTLS is not there", func(t *testing.T, w *world) {
+		w.servers[25].replies["EHLO"] = strings.Replace(w.servers[25].replies["EHLO"], "250-STARTTLS\r\n", "", 1)
+		w.servers[25].replies["STARTTLS"] = "502 5.5.1 not here\r\n"
 	}, "fail D14, fail D18, fail S1"},
+	{"TLS is demanded on port 25", func(t *testing.T, w *world) {
+		w.servers[25].replies["MAIL"] = "530 5.7.0 Must issue a STARTTLS command first\r\n"
+		w.servers[25].replies["tls MAIL"] = "250 2.1.0 Ok\r\n"
+	}, "warn S6"},
+	{"words come between the agreement and TLS", func(t *testing.T, w *world) {
+		w.servers[25].replies["STARTTLS"] = "220 2.0.0 Ready to start TLS\r\n250-mx1.good.test\r\n250 AUTH PLAIN\r\n!TLS"
+	}, "unknown D14, unknown D18, warn S9"},
+	{"a further server on 2525", func(t *testing.T, w *world) { w.servers[2525] = w.servers[587] }, "warn R10"},
 	{"STARTTLS is refused", func(t *testing.T, w *world) { w.servers[25].replies["STARTTLS"] = "502 5.5.1 not here\r\n" }, "fail D14, fail D18, fail S2"},
 	{"STARTTLS has no time", func(t *testing.T, w *world) { w.servers[25].replies["STARTTLS"] = "454 4.7.0 TLS not available\r\n" }, "unknown D14, unknown D18, unknown S2"},
 	{"the server greets with 421", func(t *testing.T, w *world) {

@@ -8,10 +8,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -41,18 +39,6 @@ type Gatherer struct {
 // ErrQuestion says what is wrong with a question.
 var ErrQuestion = errors.New("a domain, or a host, or services")
 
-// mailPorts are the ports that mail is expected on, and how it is spoken there (RFC 8314,
-// 7; RFC 5804, 1.8).
-var mailPorts = []struct {
-	port     uint16
-	protocol string
-	security string
-}{
-	{25, "smtp", "plain"}, {465, "smtp", "tls"}, {587, "smtp", "plain"},
-	{993, "imap", "tls"}, {143, "imap", "plain"}, {995, "pop3", "tls"}, {110, "pop3", "plain"},
-	{4190, "sieve", "plain"},
-}
-
 // Gather asks everything that the question needs, and returns what was learnt also where
 // ctx ends early. The error is of the question, never of a server.
 func (g Gatherer) Gather(ctx context.Context, q Question) (*Facts, error) {
@@ -77,11 +63,11 @@ func (g Gatherer) Gather(ctx context.Context, q Question) (*Facts, error) {
 		p.domain()
 	case q.Host != "":
 		p.host(asciiName(q.Host), "host", mailPortNumbers()...)
+		p.doors(asciiName(q.Host))
 	default:
-		for _, s := range q.Services {
-			host, port, _ := net.SplitHostPort(s)
-			n, _ := strconv.ParseUint(port, 10, 16)
-			p.host(asciiName(host), "service", uint16(n))
+		for _, text := range q.Services {
+			host, want, _ := parseService(text)
+			p.ask(host, "service", want)
 		}
 	}
 	p.all.Wait()
@@ -89,9 +75,11 @@ func (g Gatherer) Gather(ctx context.Context, q Question) (*Facts, error) {
 	for _, s := range p.services {
 		f.Services = append(f.Services, s)
 	}
-	slices.SortFunc(f.Services, func(a, b *Service) int {
+	inOrder := func(a, b *Service) int {
 		return cmp.Or(cmp.Compare(mxFirst(a), mxFirst(b)), cmp.Compare(a.Host, b.Host), a.Addr.Compare(b.Addr), cmp.Compare(a.Port, b.Port))
-	})
+	}
+	slices.SortFunc(f.Services, inOrder)
+	slices.SortFunc(f.Doors, inOrder)
 	slices.SortFunc(f.Documents, func(a, b Document) int { return cmp.Or(cmp.Compare(a.Role, b.Role), cmp.Compare(a.URL, b.URL)) })
 	f.Answers = recorder.Answers()
 	f.TookMS = ms(time.Since(began))
@@ -103,14 +91,6 @@ func mxFirst(s *Service) int {
 		return 0
 	}
 	return 1
-}
-
-func mailPortNumbers() []uint16 {
-	var list []uint16
-	for _, p := range mailPorts {
-		list = append(list, p.port)
-	}
-	return list
 }
 
 func (q Question) check() error {
@@ -128,10 +108,9 @@ func (q Question) check() error {
 			return fmt.Errorf("%q is no domain: %w", q.Domain, ErrQuestion)
 		}
 	}
-	for _, s := range q.Services {
-		host, port, err := net.SplitHostPort(s)
-		if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || n == 0 || host == "" {
-			return fmt.Errorf("%q: write host:port: %w", s, ErrQuestion)
+	for _, text := range q.Services {
+		if _, _, err := parseService(text); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -164,6 +143,7 @@ type plan struct {
 	mu       sync.Mutex
 	services map[string]*Service
 	lanes    map[string]*sync.Mutex
+	doored   map[string]bool // hosts whose other ports are listened on
 }
 
 // domain asks what the domain publishes, and tests each promise.
@@ -182,6 +162,7 @@ func (p *plan) domain() {
 			if host := asciiName(rr.Mx); host != "" && i < mostMX {
 				p.host(host, fmt.Sprintf("mx %d", rr.Preference), 25)
 				p.host(host, "host of an exchanger", mailPortNumbers()[1:]...)
+				p.doors(host)
 			}
 		}
 		if mx.Status == resolve.NoData {
@@ -192,7 +173,7 @@ func (p *plan) domain() {
 		p.all.Go(func() {
 			for _, rr := range resolve.Of[*dns.SRV](p.dns.Lookup(p.ctx, srv.name+"."+name, dns.TypeSRV)) {
 				if host := asciiName(rr.Target); host != "" && srv.protocol != "" {
-					p.hostAs(host, "srv "+srv.name, srv.protocol, srv.security, rr.Port)
+					p.ask(host, "srv "+srv.name, wanted{port: rr.Port, protocol: srv.protocol, security: srv.security})
 				}
 			}
 		})
@@ -255,7 +236,7 @@ func (p *plan) promised(d Document) {
 	for _, s := range config[:min(len(config), most)] {
 		host := strings.ReplaceAll(s.Host, "%emaildomain%", p.facts.Question.Domain)
 		if _, ok := dns.IsDomainName(host); ok && s.Port != 0 && s.Protocol != "" {
-			p.hostAs(asciiName(host), "autoconfig "+s.Type, s.Protocol, s.security(), s.Port)
+			p.ask(asciiName(host), "autoconfig "+s.Type, wanted{port: s.Port, protocol: s.Protocol, security: s.security()})
 		}
 	}
 }
@@ -263,34 +244,27 @@ func (p *plan) promised(d Document) {
 // host asks all given ports of all addresses of a host.
 func (p *plan) host(host, reason string, ports ...uint16) {
 	for _, port := range ports {
-		protocol, security := customOf(port)
-		p.hostAs(host, reason, protocol, security, port)
+		p.ask(host, reason, customOf(port))
 	}
 }
 
-// customOf is what is spoken on a port by custom; SMTP on ports without one.
-func customOf(port uint16) (protocol, security string) {
-	for _, m := range mailPorts {
-		if m.port == port {
-			return m.protocol, m.security
-		}
-	}
-	return "", "plain" // whatever greets there
-}
-
-func (p *plan) hostAs(host, reason, protocol, security string, port uint16) {
+// ask asks all addresses of a host.
+func (p *plan) ask(host, reason string, w wanted) {
 	p.all.Go(func() {
-		addrs := []netip.Addr{}
-		if addr, err := netip.ParseAddr(host); err == nil {
-			addrs = append(addrs, addr.Unmap())
-		} else {
-			addrs, _, _ = resolve.Addresses(p.ctx, p.dns, host)
-		}
-		const mostAddresses = 8
-		for _, addr := range addrs[:min(len(addrs), mostAddresses)] {
-			p.service(&Service{Host: host, Addr: addr, Port: port, Protocol: protocol, Security: security}, reason)
+		for _, addr := range p.addresses(host) {
+			p.service(&Service{Host: host, Addr: addr, Port: w.port, Protocol: w.protocol, Security: w.security, As: w.as, Taken: w.taken}, reason)
 		}
 	})
+}
+
+// addresses are those of a host, or the one that stands in a name's place.
+func (p *plan) addresses(host string) []netip.Addr {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{addr.Unmap()}
+	}
+	const most = 8
+	addrs, _, _ := resolve.Addresses(p.ctx, p.dns, host)
+	return addrs[:min(len(addrs), most)]
 }
 
 // service asks a service once, whatever the reasons.
@@ -336,9 +310,8 @@ func (p *plan) service(s *Service, reason string) {
 
 // keep stores certificates and returns their keys.
 func (p *plan) keep(chain []*x509.Certificate) []string {
-	const most = 12 // certificates in one chain
 	var keys []string
-	for _, c := range chain[:min(len(chain), most)] {
+	for _, c := range chain[:min(len(chain), mostChain)] {
 		k := certificateKey(c.Raw)
 		p.facts.Certificates[k] = c.Raw
 		keys = append(keys, k)

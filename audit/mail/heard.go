@@ -116,6 +116,23 @@ func (s *Service) offersTLS() bool {
 // secured says that a handshake was completed.
 func (s *Service) secured() bool { return s.TLS != nil && s.TLS.Failure == nil }
 
+// refused says that the server answered the hello by refusing it.
+func (t *TLS) refused() bool {
+	return t.Failure != nil && t.Failure.Op == wire.OpHandshake && slices.Contains([]wire.Kind{wire.TLSAlert, wire.TLSFailed, wire.Closed, wire.Reset}, t.Failure.Kind)
+}
+
+// offered says that a client of the right kind would have come under TLS: it does not ask
+// for what is not offered.
+func (s *Service) offered() bool {
+	return s.secured() && s.Step("starttls-unoffered", false) == nil
+}
+
+// interrupted says that words in the clear came behind the agreement to begin TLS, and
+// that we went no further.
+func (s *Service) interrupted() bool {
+	return s.TLS != nil && s.TLS.Failure != nil && s.TLS.Failure.Step == "handshake" && s.TLS.Failure.Kind == wire.Protocol
+}
+
 // agreed says that the server agreed to begin TLS.
 func (s *Service) agreed() bool {
 	step := s.Step("starttls", false)

@@ -316,18 +316,15 @@ func (j *judge) lookup(name string, qtype uint16) resolve.Answer {
 func (j *judge) services(protocol string, ports ...uint16) []*Service {
 	var list []*Service
 	for _, s := range j.f.Services {
-		if (protocol == "" || s.Protocol == protocol) && (len(ports) == 0 || slices.Contains(ports, s.Port)) {
+		if (protocol == "" || s.Protocol == protocol) && (len(ports) == 0 || slices.Contains(ports, s.custom())) {
 			list = append(list, s)
 		}
 	}
 	return list
 }
 
-// isMX says whether the service is one where mail is delivered. SMTP on a port of no
-// custom, which the user has named, is taken for one: port 25 published elsewhere.
-func isMX(s *Service) bool {
-	return s.Protocol == "smtp" && (s.Port == 25 || s.AskedAs("mx") || s.AskedAs("service") && s.Port != 465 && s.Port != 587)
-}
+// isMX says whether the service is one where mail is delivered.
+func isMX(s *Service) bool { return s.Protocol == "smtp" && (s.custom() == 25 || s.AskedAs("mx")) }
 
 // exchangers are the services where mail is delivered.
 func (j *judge) exchangers() []*Service {

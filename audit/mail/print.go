@@ -259,6 +259,11 @@ func (p *printer) stages(f *Facts) {
 	if closed > 0 {
 		p.line("  %s closed", counted(closed, "more port"))
 	}
+	for _, s := range f.Services {
+		if s.Taken != "" {
+			p.line("  %s is judged as port %d: %s (%s://%s:%d says what it is)", clean(s.Where()), s.As, clean(s.Taken), schemeOf(s.As), clean(s.Host), s.Port)
+		}
+	}
 }
 
 func productOf(s *Service) string {

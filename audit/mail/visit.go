@@ -24,6 +24,9 @@ type visit struct {
 	main, noName, other *wire.TLSState
 }
 
+// mostChain bounds the certificates of one chain that are kept.
+const mostChain = 12
+
 const (
 	patience = 60 * time.Second // RFC 5321, 4.5.3.2.1 has senders wait five minutes for a greeting
 	space    = time.Second
@@ -44,7 +47,7 @@ func (v *visit) caller() wire.Caller {
 
 // open makes one more connection, no sooner than the pause after the last one allows.
 func (v *visit) open(caller wire.Caller, security wire.Security) (*wire.Conversation, error) {
-	if pause := cmp.Or(v.g.Space, space); v.s.Port == 25 && !v.last.IsZero() && pause > 0 {
+	if pause := cmp.Or(v.g.Space, space); v.s.custom() == 25 && !v.last.IsZero() && pause > 0 {
 		select {
 		case <-time.After(time.Until(v.last.Add(pause))):
 		case <-v.ctx.Done():
@@ -82,8 +85,31 @@ func (v *visit) whole() {
 	}
 }
 
-// ordinary is the one connection that does everything ordinary.
+// ordinary is the one connection that does everything ordinary. Where a port's custom was
+// guessed and shows to be wrong, there is another connection.
 func (v *visit) ordinary() {
+	v.attempt()
+	s := v.s
+	silent := s.Failure != nil && s.Failure.Step == "greeting" && s.Failure.Kind == wire.Timeout
+	switch {
+	case s.Taken != "" && s.Security == "tls" && s.Failure != nil && s.Failure.Kind == wire.NotTLS:
+		v.again("", "plain")
+	case s.Protocol == "" && silent: // servers that wait for a hello say nothing
+		if v.again("", "tls"); s.Failure != nil && s.Failure.Op == wire.OpHandshake {
+			v.s.Security = "plain"
+		}
+	}
+}
+
+// again begins anew, with nothing known.
+func (v *visit) again(protocol, security string) {
+	s := v.s
+	s.Protocol, s.Security, s.As, s.Taken = protocol, security, 0, ""
+	s.Failure, s.Steps, s.TLS, s.Unasked, v.main = nil, nil, nil, "", nil
+	v.attempt()
+}
+
+func (v *visit) attempt() {
 	s := v.s
 	security := wire.Plain
 	if s.Security == "tls" {
@@ -123,8 +149,14 @@ func (v *visit) ordinary() {
 func (v *visit) converse(c *wire.Conversation, words []byte) {
 	s := v.s
 	found := greets(words)
+	if s.Taken != "" && found != "" && found != s.Protocol { // a guess that was wrong
+		s.Protocol, s.As, s.Taken = found, 0, ""
+	}
 	if s.Protocol == "" {
 		s.Protocol = cmp.Or(found, "smtp")
+	}
+	if s.Protocol != "smtp" {
+		s.settle(nil)
 	}
 	if found != "" && found != s.Protocol {
 		s.Unasked = clip(string(words), 500)
@@ -161,8 +193,9 @@ func greets(words []byte) string {
 func (v *visit) transaction(c *wire.Conversation) *transaction {
 	v.mu.Lock()
 	asked := isMX(v.s)
+	unsure := v.s.AskedAs("service") && !hasCustom(v.s.Port) && v.s.As == 0
 	v.mu.Unlock()
-	if !asked {
+	if !asked && !unsure {
 		return nil
 	}
 	sender := v.g.Sender
@@ -171,7 +204,7 @@ func (v *visit) transaction(c *wire.Conversation) *transaction {
 	}
 	return &transaction{
 		domain: v.facts.Question.Domain, sender: sender,
-		relay: cmp.Or(v.g.Relay, "herald-relay-test@example.net"), random: randomName(),
+		relay: cmp.Or(v.g.Relay, "herald-relay-test@example.net"), random: randomName(), unsure: unsure && !asked,
 	}
 }
 
@@ -181,10 +214,7 @@ func (v *visit) tlsOf(c *wire.Conversation, into **wire.TLSState, err error) *TL
 		state := c.TLS()
 		*into = state
 		t := &TLS{Version: state.Version, Suite: state.Cipher, Group: state.Curve, Name: state.ServerName, MS: ms(state.Duration)}
-		for i, cert := range state.Chain {
-			if i == 12 {
-				break
-			}
+		for _, cert := range state.Chain[:min(len(state.Chain), mostChain)] {
 			t.Chain = append(t.Chain, certificateKey(cert.Raw))
 		}
 		return t
@@ -273,7 +303,8 @@ func (v *visit) withoutName() {
 }
 
 // otherKey asks for the certificate of the other key type. TLS 1.2 names it in the suite,
-// which is how it can be asked for (RFC 5246, 7.4.2).
+// which is how it can be asked for (RFC 5246, 7.4.2); a server of TLS 1.3 alone is asked
+// once more, another way.
 func (v *visit) otherKey() {
 	if len(v.main.Chain) == 0 {
 		return
@@ -293,6 +324,33 @@ func (v *visit) otherKey() {
 		MaxVersion:  tls.VersionTLS12,
 		Certificate: func(c *tls.Config) { c.CipherSuites = suites },
 	}, &v.other)
+	if f := v.s.OtherKey.Failure; f != nil && f.Op != wire.OpDial && v.s.TLS.Version >= tls.VersionTLS13 {
+		v.otherKey13(want)
+	}
+}
+
+// otherKey13 asks the same of a server that speaks nothing older than TLS 1.3, by the
+// signature algorithms (RFC 8446, 4.2.3).
+func (v *visit) otherKey13(want string) {
+	signatures := map[string][]uint16{"RSA": wire.RSASignatures, "ECDSA": wire.ECDSASignatures}[want]
+	c, err := v.toTLS(v.caller())
+	defer func() { v.close(c) }()
+	if err != nil {
+		v.s.OtherKey.Failure = failure("handshake", err)
+		return
+	}
+	chain, err := c.AskChain(signatures)
+	if err != nil {
+		v.s.OtherKey.Failure = failure("handshake", err)
+	}
+	if len(chain) == 0 {
+		return // none, as with TLS 1.2
+	}
+	v.other = &wire.TLSState{Version: tls.VersionTLS13, Chain: chain}
+	v.s.OtherKey = &TLS{Version: tls.VersionTLS13, Name: v.s.TLS.Name}
+	for _, cert := range chain[:min(len(chain), mostChain)] {
+		v.s.OtherKey.Chain = append(v.s.OtherKey.Chain, certificateKey(cert.Raw))
+	}
 }
 
 // inject sends a command in one segment with STARTTLS, and listens inside TLS whether it
@@ -363,7 +421,7 @@ func (v *visit) enumerate() {
 }
 
 func (v *visit) hello(version uint16, offer []uint16) (wire.HelloAnswer, error) {
-	if v.s.Port != 25 { // those on 25 are spaced by open
+	if v.s.custom() != 25 { // those on 25 are spaced by open
 		select {
 		case <-time.After(100 * time.Millisecond):
 		case <-v.ctx.Done():

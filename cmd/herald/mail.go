@@ -51,13 +51,14 @@ determined, and nothing fails. With --format nagios it is that of a monitoring p
   herald mail example.org --zone planned.zone --at +14d
   herald mail --host mail.example.org --ca private-root.pem
   herald mail --services 172.16.238.11:25,172.16.238.11:993
+  herald mail --services mx://127.0.0.1:10025,127.0.0.1:10993
   herald mail example.org --facts facts.json && herald mail --from facts.json --why`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return runMail(c, f, args) },
 	}
 	fl := c.Flags()
 	fl.StringVar(&f.host, "host", "", "verify all mail ports of this `HOST`, and no domain")
-	fl.StringSliceVar(&f.services, "services", nil, "verify these `HOST:PORT`s, and nothing else")
+	fl.StringSliceVar(&f.services, "services", nil, "verify these `HOST:PORT`s, and nothing else; mx://HOST:PORT and the like say what an odd port is")
 	fl.StringSliceVar(&f.dkim, "dkim", nil, "`SELECTORS` of the domain's DKIM keys")
 	fl.StringSliceVar(&f.senders, "senders", nil, "`ADDRESSES` that mail of the domain goes out from")
 	fl.StringVar(&f.dns, "dns", "", "ask this DNS server alone, and believe its AD bit: `ADDRESS[:PORT]` (default: the system's)")
