@@ -69,6 +69,8 @@ func (httpProbe) Converse(c *wire.Conversation, o *Observation) error {
 		return converseHTTP2(c, o)
 	case wantsIconAlone(c, o):
 		return askFavicon(c, o, o.After.web.origin)
+	case o.After != nil && o.After.Probe == SOCKS5.Info().Name:
+		return askSOCKS(c, o)
 	case len(pushed) == 0:
 		if err := request(c, "GET", "/", hostField(c)); err != nil {
 			return err
@@ -100,6 +102,17 @@ func (httpProbe) Converse(c *wire.Conversation, o *Observation) error {
 		o.Then = MongoDB.Info().Name // which answers HTTP with a sentence, and speaks its own
 	}
 	return nil
+}
+
+// askSOCKS asks a server that has spoken SOCKS for its page. Some tell there who they are
+// (Tor); whatever they answer, SOCKS is what they speak.
+func askSOCKS(c *wire.Conversation, o *Observation) error {
+	if err := request(c, "GET", "/", hostField(c)); err != nil {
+		return err
+	}
+	_, err := readOrigin(c, o, false)
+	o.Protocol, o.Declined = SOCKS5.Info().Name, o.After.Declined
+	return err
 }
 
 // saysSOCKS knows the page by which a SOCKS server answers those who take it for HTTP.

@@ -83,7 +83,7 @@ func askAsProxy(c *wire.Conversation, o *Observation) error {
 	if o.After != nil {
 		// What was answered before, and then the connection closed, decides what is left to ask.
 		questions[0], questions[1] = askConnect, askAbsolute
-		if a := o.After.web.absolute; a != nil && a.Status > 500 && a.field("Via") == nil {
+		if a := o.After.web.absolute; a != nil && a.Status != 500 && a.field("Via") == nil { // a proxy refuses the origin form
 			questions[0], questions[1] = askOrigin, askConnect
 		}
 	}

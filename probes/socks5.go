@@ -70,6 +70,9 @@ func (socks5) Converse(c *wire.Conversation, o *Observation) error {
 		return err
 	}
 	o.Note("socks5.method", choice)
+	if o.After == nil {
+		o.Then = HTTP.Info().Name // to those who take them for web servers, some say who they are
+	}
 	switch choice[1] {
 	case socksNoAuthentication:
 	case socksGSSAPI, socksUserName, socksNoneAcceptable:
@@ -77,10 +80,12 @@ func (socks5) Converse(c *wire.Conversation, o *Observation) error {
 		o.Declined = choice[1] == socksNoneAcceptable
 		return nil // we have no credentials and try none
 	default:
+		o.Then = ""
 		return c.Malformed("a method that was not offered", choice)
 	}
 	o.Confirmed = len(c.Pending()) == 0 // more than two bytes would be another protocol's chance
 	if !o.Confirmed {
+		o.Then = ""
 		return c.Malformed("bytes after the choice of a method", c.Pending())
 	}
 	if c.Manners().RelayCheck != "" {

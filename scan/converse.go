@@ -51,7 +51,7 @@ func (w *walk) letSpeak(c *call, p probes.Probe, why string) {
 		w.settled = true
 		w.service.Protocol, w.service.Security = protocol, o.Security
 	}
-	if o.Then != "" && o.After == nil {
+	if o.Then != "" && o.After == nil && (o.Then == name || !contains(w.tried, o.Then)) {
 		w.follow(o)
 	}
 }
