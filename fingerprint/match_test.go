@@ -1,6 +1,7 @@
 package fingerprint
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"regexp"
@@ -10,6 +11,7 @@ import (
 	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 )
 
@@ -423,6 +425,30 @@ func TestRandomTextIsNoProduct(t *testing.T) {
 	for _, key := range keys {
 		for _, text := range randomTexts() {
 			saysRandom(t, key, text)
+		}
+	}
+}
+
+// What is remembered is what would be concluded anew, also when the caller uses his bytes again.
+func TestMatchRemembersTheSame(t *testing.T) {
+	set := builtinWithExamples(t).Only(builtinWithExamples(t).Signatures())
+	for s := range set.All() {
+		for _, e := range s.Examples {
+			want := Merge(set.Append(nil, Evidence{Key: s.On, Text: e.Text}))
+			for turn := range 3 {
+				text := bytes.Clone(e.Text)
+				if diff := cmp.Diff(want, set.Match([]Evidence{{Key: s.On, Text: text}}), cmpopts.EquateEmpty()); diff != "" {
+					t.Fatalf("%s, turn %d of %q: %s", s.ID, turn, e.Text, diff)
+				}
+				clear(text)
+			}
+		}
+	}
+	greeting := Evidence{Key: "smtp.greeting", Text: []byte("220 mail.example.org ESMTP Postfix")}
+	help := Evidence{Key: "smtp.help", Text: greeting.Text}
+	for range 3 {
+		if len(set.Match([]Evidence{greeting})) == 0 || len(set.Match([]Evidence{help})) != 0 {
+			t.Fatal("what one key gave was remembered for another")
 		}
 	}
 }

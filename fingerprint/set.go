@@ -25,6 +25,7 @@ type Set struct {
 	rules     []*rule
 	searches  map[string][]*search // by evidence key
 	catalogue func() *catalogue
+	memory    *memory // of Match
 }
 
 // search is the rules that read one key in one form, in order. A key has more than one only where
@@ -42,7 +43,7 @@ func (k *search) prefilter() *prefilter {
 }
 
 func newSet(rules []*rule, c func() *catalogue) *Set {
-	s := &Set{rules: rules, searches: map[string][]*search{}, catalogue: c}
+	s := &Set{rules: rules, searches: map[string][]*search{}, catalogue: c, memory: newMemory()}
 	for _, r := range rules {
 		k := s.search(r.On, r.form)
 		k.rules = append(k.rules, r)
@@ -405,11 +406,34 @@ func shorten(v string) string {
 // once, by the surest; different values of a field all stay, the surest first; fields come in
 // the order of Fields.
 func (s *Set) Match(all []Evidence) []Claim {
-	claims := make([]Claim, 0, 8) // product, vendor, version, CPE, host, …
-	for _, ev := range all {
-		claims = s.Append(claims, ev)
+	scratch := claimLists.Get().(*[]Claim)
+	claims := (*scratch)[:0]
+	for i := range all {
+		claims = s.recall(claims, &all[i])
 	}
-	return Merge(claims)
+	merged := Merge(claims)
+	clear(claims) // their texts are not held
+	*scratch = claims
+	claimLists.Put(scratch)
+	return merged
+}
+
+var claimLists = sync.Pool{New: func() any { return new([]Claim) }}
+
+// recall is Append that remembers what it concluded from the same text before.
+func (s *Set) recall(dst []Claim, ev *Evidence) []Claim {
+	if len(ev.Text) > longestRemembered || s.searches[ev.Key] == nil {
+		return s.Append(dst, *ev)
+	}
+	h := s.memory.hash(ev)
+	known, ok := s.memory.recall(dst, h, ev)
+	if ok {
+		return known
+	}
+	before := len(dst)
+	dst = s.Append(dst, *ev)
+	s.memory.learn(h, ev, dst[before:])
+	return dst
 }
 
 // Merge sorts and deduplicates claims as Match does. A CPE name without a version goes where there
