@@ -145,7 +145,9 @@ func (s *Scanner) Run(ctx context.Context, targets Source, sink Sink) error {
 		todo:    make(chan work, ahead),
 		back:    make(chan returned, ahead),
 		done:    make(chan *Service, ahead),
+		pause:   time.NewTimer(0),
 	}
+	defer r.pause.Stop()
 	var feeding, working sync.WaitGroup
 	feeding.Go(func() { r.feed(ctx, targets) })
 	dispatched := make(chan struct{})
@@ -195,6 +197,9 @@ type run struct {
 	back      chan returned // looked at, room for others
 	done      chan *Service
 	sourceErr error
+
+	flushed time.Time   // when the sink handed on last what it held back
+	pause   *time.Timer // until it does so again
 }
 
 // resolveAtOnce is how many names are looked up at the same time.
@@ -327,7 +332,8 @@ func (r *run) collect(ctx context.Context, sink Sink, cancel context.CancelCause
 	return failed
 }
 
-// next waits for what is done; a sink that holds lines back hands them on before a wait.
+// next waits for what is done. A sink that holds lines back hands them on before a long wait:
+// where results come one by one and fast, to write each by itself would cost as much as to make it.
 func (r *run) next(sink Sink, failed *error) (*Service, bool) {
 	select {
 	case found, more := <-r.done:
@@ -335,13 +341,29 @@ func (r *run) next(sink Sink, failed *error) (*Service, bool) {
 	default:
 	}
 	if f, ok := sink.(Flusher); ok && *failed == nil {
+		now := time.Now()
+		if early := heldBack - now.Sub(r.flushed); early > 0 {
+			r.pause.Reset(early)
+			select {
+			case found, more := <-r.done:
+				r.pause.Stop()
+				return found, more
+			case now = <-r.pause.C:
+			}
+		}
+		r.flushed = now
 		*failed = f.Flush()
 	}
 	found, more := <-r.done
 	return found, more
 }
 
-// Flusher is a sink that holds back what it writes; it is flushed when the scan waits.
+// heldBack is how long a line may wait for others while the scan has nothing else to write:
+// less than people notice.
+const heldBack = 20 * time.Millisecond
+
+// Flusher is a sink that holds back what it writes; it is flushed when the scan waits, and then
+// not more often than every 20 ms.
 type Flusher interface{ Flush() error }
 
 // ErrEnough ends a run that has found Options.MostResults.
