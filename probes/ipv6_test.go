@@ -45,7 +45,23 @@ func TestQuestionsOverIPv6(t *testing.T) {
 > FEAT\r\n
 < 211 none\r\n
 > SYST\r\n
+> EPSV\r\n
+> QUIT\r\n
 < 215 UNIX Type: L8\r\n
+< 229 Entering Extended Passive Mode (|||30001|)\r\n
+< 221 bye\r\n
+. left
+`},
+		{probes.FTP, `
+< 220 camera FTP\r\n
+> FEAT\r\n
+< 500 none\r\n
+> SYST\r\n
+< 215 UNIX Type: L8\r\n
+> AUTH TLS\r\n
+< 500 none\r\n
+> HELP\r\n
+< 214 none\r\n
 > EPSV\r\n
 < 229 Entering Extended Passive Mode (|||30001|)\r\n
 > EPRT |2|::1|65535|\r\n
@@ -61,10 +77,10 @@ func TestQuestionsOverIPv6(t *testing.T) {
 > FEAT\r\n
 < 211 none\r\n
 > SYST\r\n
-< 215 UNIX Type: L8\r\n
 > EPSV\r\n
-< 500 unknown\r\n
 > QUIT\r\n
+< 215 UNIX Type: L8\r\n
+< 500 unknown\r\n
 < 221 bye\r\n
 . left
 `},
