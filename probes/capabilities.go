@@ -46,7 +46,7 @@ func SMTPExtensions(text []byte) []string {
 	}
 	list := []string{}
 	for _, line := range r.lines()[1:] {
-		list = appendWord(list, line)
+		list = appendWord(list, string(line))
 	}
 	return list
 }
@@ -98,13 +98,13 @@ func FTPFeatures(text []byte) []string {
 	if code != 211 {
 		return nil
 	}
-	list := []string{}
 	if !more {
-		return list // "211 no features"
+		return []string{} // "211 no features"
 	}
 	lines := reply{Code: code, Text: text}.lines()
+	list := make([]string, 0, len(lines))
 	for _, line := range lines[1:max(1, len(lines)-1)] {
-		list = appendWord(list, bytes.TrimLeft(line, " \t"))
+		list = appendWord(list, string(bytes.TrimLeft(line, " \t")))
 	}
 	return list
 }
@@ -170,25 +170,21 @@ func sieveString(text []byte) (value, rest []byte) {
 
 // blockLines are the lines of a block between its status line and its dot.
 func blockLines(text []byte) []string {
-	list := []string{}
-	first := true
-	for line := range bytes.Lines(text) {
-		line = bytes.TrimRight(line, "\r\n")
-		switch {
-		case first:
-			first = false
-		case string(line) == ".":
-			return list
-		default:
-			list = appendWord(list, bytes.TrimPrefix(line, []byte("."))) // RFC 1939, 3: doubled dots
+	list := make([]string, 0, bytes.Count(text, []byte("\n")))
+	_, rest, _ := strings.Cut(string(text), "\n") // whose memory all lines share
+	for line := range strings.Lines(rest) {
+		line = strings.TrimRight(line, "\r\n")
+		if line == "." {
+			break
 		}
+		list = appendWord(list, strings.TrimPrefix(line, ".")) // RFC 1939, 3: doubled dots
 	}
 	return list
 }
 
 // appendWord appends a line unless it is blank.
-func appendWord(list []string, line []byte) []string {
-	if s := strings.TrimRight(string(line), " \t"); s != "" {
+func appendWord(list []string, line string) []string {
+	if s := strings.TrimRight(line, " \t"); s != "" {
 		return append(list, s)
 	}
 	return list

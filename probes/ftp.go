@@ -67,9 +67,9 @@ func (ftp) Recognize(greeting []byte) Likeness {
 
 func (ftp) Converse(c *wire.Conversation, o *Observation) error {
 	t := ftpTalk{c: c, o: o}
-	greeting, err := t.hear("greeting")
+	greeting, err := t.hear("ftp.greeting")
 	if err == nil && greeting.Code/100 == 1 {
-		greeting, err = t.hear("greeting") // RFC 959, 5.4: 120, then 220 when it is ready
+		greeting, err = t.hear("ftp.greeting") // RFC 959, 5.4: 120, then 220 when it is ready
 		o.Declined = err != nil
 	}
 	switch {
@@ -78,7 +78,7 @@ func (ftp) Converse(c *wire.Conversation, o *Observation) error {
 	case greeting.Code == 421, greeting.Code/100 == 5:
 		o.Declined = true
 		t.refused = 0
-		_, err := t.ask("quit", "QUIT")
+		_, err := t.ask("ftp.quit", "QUIT")
 		return onlyMalformed(err)
 	case !greeting.positive():
 		return fmt.Errorf("FTP does not greet with %d: %w", greeting.Code, ErrOtherProtocol)
@@ -91,7 +91,7 @@ func (ftp) Converse(c *wire.Conversation, o *Observation) error {
 	if err != nil || t.left {
 		return err
 	}
-	_, err = t.ask("quit", "QUIT")
+	_, err = t.ask("ftp.quit", "QUIT")
 	return onlyMalformed(err)
 }
 
@@ -111,7 +111,7 @@ func (t *ftpTalk) tired() bool { return t.over || t.refused >= mostRefusals }
 
 // meet asks the questions, those that decide whether this is FTP at all first.
 func (t *ftpTalk) meet() error {
-	feat, err := t.ask("feat", "FEAT")
+	feat, err := t.ask("ftp.feat", "FEAT")
 	if err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func (t *ftpTalk) meet() error {
 		}
 	}
 	if !t.tired() && t.c.TLS() == nil && !t.c.Manners().NoUpgrade && offersTLS(feat) {
-		auth, err := t.ask("auth", "AUTH TLS")
+		auth, err := t.ask("ftp.auth", "AUTH TLS")
 		if err != nil {
 			return err
 		}
@@ -131,7 +131,7 @@ func (t *ftpTalk) meet() error {
 			}
 			t.refused = 0 // what was refused for want of TLS
 			if !unknownCommand(feat) {
-				if feat, err = t.ask("feat", "FEAT"); err != nil {
+				if feat, err = t.ask("ftp.feat", "FEAT"); err != nil {
 					return err
 				}
 			}
@@ -146,12 +146,12 @@ func (t *ftpTalk) meet() error {
 		return t.askTogether()
 	}
 	if t.o.Text("ftp.syst") == nil && !t.tired() {
-		if _, err := t.ask("syst", "SYST"); err != nil {
+		if _, err := t.ask("ftp.syst", "SYST"); err != nil {
 			return err
 		}
 	}
 	if t.o.Text("ftp.help") == nil && !t.tired() {
-		if _, err := t.ask("help", "HELP"); err != nil {
+		if _, err := t.ask("ftp.help", "HELP"); err != nil {
 			return err
 		}
 	}
@@ -161,8 +161,8 @@ func (t *ftpTalk) meet() error {
 // settle finds out whether the server speaks FTP where FEAT did not: SYST is FTP's own, and
 // NOOP is answered with 200 by FTP and with 250 by SMTP.
 func (t *ftpTalk) settle() error {
-	for _, q := range [][2]string{{"syst", "SYST"}, {"noop", "NOOP"}, {"help", "HELP"}} {
-		r, err := t.ask(q[0], q[1])
+	for _, q := range []ftpQuestion{{"ftp.syst", "SYST"}, {"ftp.noop", "NOOP"}, {"ftp.help", "HELP"}} {
+		r, err := t.ask(q.key, q.command)
 		if err != nil {
 			return err
 		}
@@ -180,11 +180,11 @@ func (t *ftpTalk) settle() error {
 // protection asks whether data connections would be protected (RFC 4217, 8 and 9), which
 // servers answer before a login.
 func (t *ftpTalk) protection() error {
-	size, err := t.ask("pbsz", "PBSZ 0")
+	size, err := t.ask("ftp.pbsz", "PBSZ 0")
 	if err != nil || !size.positive() {
 		return err
 	}
-	_, err = t.ask("prot", "PROT P")
+	_, err = t.ask("ftp.prot", "PROT P")
 	return err
 }
 
@@ -193,12 +193,12 @@ func (t *ftpTalk) protection() error {
 // other end of the world. Who gives an address to strangers is asked on over a connection of
 // its own; one that went under TLS by AUTH is not left for that.
 func (t *ftpTalk) askTogether() error {
-	rest := []ftpQuestion{{"syst", "SYST"}, {"pasv", "PASV"}}
-	if t.c.Local().Addr().Is6() {
-		rest[1] = ftpQuestion{"epsv", "EPSV"}
+	rest := []ftpQuestion{{"ftp.syst", "SYST"}, {"ftp.pasv", "PASV"}}
+	if t.six() {
+		rest[1] = ftpQuestion{"ftp.epsv", "EPSV"}
 	}
 	if t.c.Security() != wire.StartTLS {
-		rest, t.left = append(rest, ftpQuestion{"quit", "QUIT"}), true
+		rest, t.left = append(rest, ftpQuestion{"ftp.quit", "QUIT"}), true
 	}
 	var message []byte
 	for _, q := range rest {
@@ -215,13 +215,13 @@ func (t *ftpTalk) askTogether() error {
 				return nil
 			}
 		}
-		r, err := t.hear(q.what)
+		r, err := t.hear(q.key)
 		switch {
-		case q.what == "quit":
+		case q.key == "ftp.quit":
 			err = onlyMalformed(err)
 		case t.over:
 			return nil
-		case q.what != "syst":
+		case q.key != "ftp.syst":
 			gives = r.positive()
 		}
 		if err != nil {
@@ -241,7 +241,7 @@ func (t *ftpTalk) askTogether() error {
 // together is awaited.
 const restPatience = 2 * time.Second
 
-type ftpQuestion struct{ what, command string }
+type ftpQuestion struct{ key, command string }
 
 // dataChannel asks what the server says of data connections before a login. Nearly all say
 // 530, once; who gives an address is asked on, since it gives it to everybody.
@@ -250,8 +250,8 @@ func (t *ftpTalk) dataChannel() error {
 		return nil
 	}
 	passive := false
-	if !t.c.Local().Addr().Is6() { // PASV has no way to say such an address (RFC 2428, 1)
-		r, err := t.ask("pasv", "PASV")
+	if !t.six() {
+		r, err := t.ask("ftp.pasv", "PASV")
 		if err != nil || t.tired() || !r.positive() && !unknownCommand(r) {
 			return err
 		}
@@ -265,7 +265,7 @@ func (t *ftpTalk) transfers(passive bool) error {
 	own := t.c.Local().Addr()
 	extended := bytes.HasPrefix(t.o.Text("ftp.epsv"), []byte("229"))
 	if !extended {
-		r, err := t.ask("epsv", "EPSV")
+		r, err := t.ask("ftp.epsv", "EPSV")
 		if err != nil {
 			return err
 		}
@@ -279,33 +279,36 @@ func (t *ftpTalk) transfers(passive bool) error {
 	if own.Is6() {
 		port = "EPRT |2|" + own.WithZone("").String() + "|65535|"
 	}
-	if _, err := t.ask("port", port); err != nil || t.tired() || !extended {
+	if _, err := t.ask("ftp.port", port); err != nil || t.tired() || !extended {
 		return err
 	}
-	_, err := t.ask("epsv-all", "EPSV ALL") // last: it forbids the others (RFC 2428, 4)
+	_, err := t.ask("ftp.epsv-all", "EPSV ALL") // last: it forbids the others (RFC 2428, 4)
 	return err
 }
 
+// six says that PASV has no way to say our addresses (RFC 2428, 1).
+func (t *ftpTalk) six() bool { return t.c.Endpoint().Addr.Addr().Unmap().Is6() }
+
 // ask says a command and hears the reply.
-func (t *ftpTalk) ask(what, command string) (reply, error) {
+func (t *ftpTalk) ask(key, command string) (reply, error) {
 	if err := t.c.Send(command); err != nil {
 		return reply{}, err
 	}
-	return t.hear(what)
+	return t.hear(key)
 }
 
 // hear reads and notes a reply, and draws from it what is common to all.
-func (t *ftpTalk) hear(what string) (reply, error) {
+func (t *ftpTalk) hear(key string) (reply, error) {
 	r, err := readReply(t.c)
-	t.o.Note("ftp."+what, r.Text)
-	if err != nil || what == "greeting" {
+	t.o.Note(key, r.Text)
+	if err != nil || key == "ftp.greeting" {
 		return r, err
 	}
-	t.o.Confirmed = t.o.Confirmed || ftpConfirms(what, r)
+	t.o.Confirmed = t.o.Confirmed || ftpConfirms(key, r)
 	if r.Code/100 >= 4 {
 		t.refused++
 	}
-	if r.Code == 421 && what != "quit" {
+	if r.Code == 421 && key != "ftp.quit" {
 		t.over = true
 	}
 	if unknownCommand(r) && t.o.Text("ftp.unknown") == nil {
@@ -315,24 +318,24 @@ func (t *ftpTalk) hear(what string) (reply, error) {
 }
 
 // ftpConfirms is true for a reply that only FTP gives to this question.
-func ftpConfirms(what string, r reply) bool {
+func ftpConfirms(key string, r reply) bool {
 	if wantsLogin(r) {
 		return true
 	}
-	switch what {
-	case "feat":
+	switch key {
+	case "ftp.feat":
 		return r.Code == 211
-	case "syst":
+	case "ftp.syst":
 		return r.Code == 215
-	case "auth":
+	case "ftp.auth":
 		return r.Code == 234 || r.Code == 334 || r.Code == 431 || r.Code == 534
-	case "pbsz", "prot", "noop":
+	case "ftp.pbsz", "ftp.prot", "ftp.noop":
 		return r.Code == 200
-	case "pasv":
+	case "ftp.pasv":
 		return r.Code == 227
-	case "epsv":
+	case "ftp.epsv":
 		return r.Code == 229
-	case "help":
+	case "ftp.help":
 		return (r.Code == 211 || r.Code == 214) && containsWord(r.Text, "RETR", "STOR", "PASV", "CWD")
 	}
 	return false
