@@ -47,7 +47,7 @@ func (s *Set) Check(own []Signature, keys []string) []Problem {
 
 func newChecker(s *Set, keys []string) *checker {
 	c := &checker{set: s, keys: keys, ids: map[string][]*rule{}}
-	for _, r := range s.rules {
+	for _, r := range s.rules() {
 		c.ids[r.ID] = append(c.ids[r.ID], r)
 	}
 	return c
@@ -316,7 +316,7 @@ func (c *checker) taken(own []Signature) {
 	}
 	const named = 3
 	robbed := map[*Signature]int{}
-	for _, other := range c.set.rules {
+	for _, other := range c.set.rules() {
 		if mine[other] != nil || other.Adds {
 			continue
 		}

@@ -2,12 +2,14 @@ package fingerprint
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -55,7 +57,7 @@ func decodeAll(fsys fs.FS, dir string) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	var rules []*rule
+	s := &Set{searches: map[string][]*search{}, memory: newMemory()}
 	products := func() *catalogue { return newCatalogue(nil) }
 	for _, e := range entries { // sorted by name
 		data, err := fs.ReadFile(fsys, path.Join(dir, e.Name()))
@@ -72,48 +74,84 @@ func decodeAll(fsys fs.FS, dir string) (*Set, error) {
 			})
 			continue
 		}
-		more, err := decodeRules(string(data), strings.TrimSuffix(e.Name(), ".bin")+".yaml")
+		sections, err := decodeSections(string(data), strings.TrimSuffix(e.Name(), ".bin")+".yaml")
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", e.Name(), err)
 		}
-		rules = append(rules, more...)
+		for _, one := range sections {
+			k := s.search(one.key, asSent)
+			k.sections = append(k.sections, one)
+		}
 	}
-	return newSet(rules, products), nil
+	s.rules, s.catalogue = sync.OnceValue(s.decoded), products
+	return s, nil
 }
 
-// The compiled form: a magic line, a count, then the properties of each entry in a fixed order;
-// numbers are varints, strings have their length before them, lists their count.
-const magic = "herald signatures 1\n"
+// decoded are all rules of a compiled set in the order of their files and lines.
+func (s *Set) decoded() (all []*rule) {
+	for _, searches := range s.searches {
+		for _, k := range searches {
+			all = append(all, k.all()...)
+		}
+	}
+	slices.SortFunc(all, func(a, b *rule) int {
+		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
+	})
+	return all
+}
+
+// The compiled form: a magic line, then a section for each key: the key, how many signatures
+// read it, and their properties in a fixed order, which are read when the key is first met.
+// Numbers are varints, strings have their length before them, lists their count.
+const magic = "herald signatures 2\n"
 
 var errCompiled = errors.New("not a compiled signature file of this version")
 
 // Compile makes the compiled form of a signature file.
 func Compile(list []Signature) []byte {
+	var keys []string
+	byKey := map[string][]*Signature{}
+	for i := range list {
+		s := &list[i]
+		if byKey[s.On] == nil {
+			keys = append(keys, s.On)
+		}
+		byKey[s.On] = append(byKey[s.On], s)
+	}
 	e := encoder(magic)
-	e.int(len(list))
-	for _, s := range list {
-		e.string(s.ID)
-		e.string(s.On)
-		e.string(s.Match)
-		e.string(s.Source)
-		e.int(s.Certainty)
-		e.int(flags(s))
-		e.int(s.Line)
-		e.int(len(s.Claims))
-		for _, c := range s.Claims {
-			e.string(c.Field)
-			e.string(c.Text)
+	e.int(len(keys))
+	for _, key := range keys {
+		var section encoder
+		for _, s := range byKey[key] {
+			section.signature(s)
 		}
-		need := literals(s.Match, latin1Alphabet)
-		e.int(len(need))
-		for _, place := range need {
-			e.strings(place)
-		}
+		e.string(key)
+		e.int(len(byKey[key]))
+		e.string(string(section))
 	}
 	return e
 }
 
-func flags(s Signature) (f int) {
+func (e *encoder) signature(s *Signature) {
+	e.string(s.ID)
+	e.string(s.Match)
+	e.string(s.Source)
+	e.int(s.Certainty)
+	e.int(flags(s))
+	e.int(s.Line)
+	e.int(len(s.Claims))
+	for _, c := range s.Claims {
+		e.string(c.Field)
+		e.string(c.Text)
+	}
+	need := literals(s.Match, latin1Alphabet)
+	e.int(len(need))
+	for _, place := range need {
+		e.strings(place)
+	}
+}
+
+func flags(s *Signature) (f int) {
 	if s.Adds {
 		f |= 1
 	}
@@ -146,17 +184,36 @@ func decodeProducts(data string) ([]Product, error) {
 	return list, nil
 }
 
-func decodeRules(data, file string) ([]*rule, error) {
-	d, n := decode(data)
-	store := make([]rule, n)
-	list := make([]*rule, n)
+// section is the signatures of one file that read one key, compiled.
+type section struct {
+	file, key string
+	count     int
+	data      string
+}
+
+func decodeSections(data, file string) ([]section, error) {
+	rest, ok := strings.CutPrefix(data, magic)
+	d := &decoder{rest: rest, bad: !ok}
+	list := make([]section, d.count())
+	for i := range list {
+		list[i] = section{file: file, key: d.string(), count: d.int(), data: d.string()}
+	}
+	return list, d.end()
+}
+
+func (c *section) decode() ([]*rule, error) {
+	d := &decoder{rest: c.data, bad: c.count > len(c.data)}
+	if d.bad {
+		return nil, errCompiled
+	}
+	store := make([]rule, c.count)
+	list := make([]*rule, c.count)
 	var templates []Template
 	var places [][]string
 	for i := range store {
 		r := &store[i]
-		r.File = file
+		r.File, r.On = c.file, c.key
 		r.ID = d.string()
-		r.On = d.string()
 		r.Match = d.string()
 		r.Source = d.string()
 		r.Certainty = d.int()
@@ -199,21 +256,15 @@ type decoder struct {
 	lists []string // from which the lists of strings are carved
 }
 
-// carve takes n elements off a slab, which is made anew when it is used up: thousands of short
-// lists would otherwise be thousands of allocations at each start.
+// carve takes n elements off a slab, which is made anew when it is used up: hundreds of short
+// lists would otherwise be hundreds of allocations.
 func carve[T any](slab *[]T, n int) []T {
 	if n > len(*slab) {
-		*slab = make([]T, max(n, 256))
+		*slab = make([]T, max(n, 64))
 	}
 	taken := (*slab)[:n:n]
 	*slab = (*slab)[n:]
 	return taken
-}
-
-func decode(data string) (*decoder, int) {
-	rest, ok := strings.CutPrefix(data, magic)
-	d := &decoder{rest: rest, bad: !ok}
-	return d, d.count()
 }
 
 func (d *decoder) int() int {

@@ -63,7 +63,7 @@ func (s *Set) near(ev Evidence) []Match {
 	for _, k := range s.searches[ev.Key] {
 		raw := k.form.of(ev.Text[:min(len(ev.Text), maxNear)])
 		text := folded(raw[:min(len(raw), 512)])
-		for _, r := range k.rules {
+		for _, r := range k.all() {
 			if common := commonLiteral(text, r.need); common >= window {
 				list = append(list, candidate{rule: r, raw: raw, common: common})
 			}

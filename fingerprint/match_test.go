@@ -300,7 +300,7 @@ func TestPrefilterLosesNothing(t *testing.T) {
 	set := builtinWithExamples(t)
 	byKey := map[string][]*rule{}
 	var texts []Evidence
-	for _, r := range set.rules {
+	for _, r := range set.rules() {
 		byKey[r.On] = append(byKey[r.On], r)
 		for _, e := range r.Examples {
 			texts = append(texts, Evidence{Key: r.On, Text: e.Text})
@@ -394,7 +394,7 @@ func TestManyAtOnce(t *testing.T) {
 	var wait sync.WaitGroup
 	for range 8 {
 		wait.Go(func() {
-			for _, r := range set.rules {
+			for _, r := range set.rules() {
 				for _, e := range r.Examples {
 					if len(set.Append(nil, Evidence{Key: r.On, Text: e.Text})) == 0 {
 						t.Errorf("%s:%d: nothing found", r.File, e.Line)

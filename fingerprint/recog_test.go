@@ -69,7 +69,7 @@ func testRecog(t *testing.T, fsys fs.FS, least int) {
 			for i, p := range prints {
 				for _, e := range p.signature.Examples {
 					total++
-					checkRecog(t, set, set.rules[i], p, e)
+					checkRecog(t, set, set.rules()[i], p, e)
 				}
 			}
 		})

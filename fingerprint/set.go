@@ -22,7 +22,7 @@ const (
 // Set is signatures in their order, ready to match. It does not change; methods may be called
 // from many goroutines.
 type Set struct {
-	rules     []*rule
+	rules     func() []*rule       // all; a compiled set is decoded for it
 	searches  map[string][]*search // by evidence key
 	catalogue func() *catalogue
 	memory    *memory // of Match
@@ -31,19 +31,36 @@ type Set struct {
 // search is the rules that read one key in one form, in order. A key has more than one only where
 // signatures of recog want its text in another form than ours.
 type search struct {
-	form   form
-	rules  []*rule
-	once   sync.Once
-	filter *prefilter
+	form     form
+	rules    []*rule // see all
+	filter   *prefilter
+	sections []section // compiled, of which rules are made
+	decoding sync.Once
+	using    sync.Once
+}
+
+// all are the rules; those of a compiled set are decoded when they are first asked for.
+func (k *search) all() []*rule {
+	k.decoding.Do(func() {
+		for i := range k.sections {
+			rules, err := k.sections[i].decode()
+			if err != nil {
+				panic(fmt.Sprintf("%s: %v: run go generate ./fingerprint", k.sections[i].file, err)) // the build is broken; a test holds it
+			}
+			k.rules = append(k.rules, rules...)
+		}
+		k.sections = nil
+	})
+	return k.rules
 }
 
 func (k *search) prefilter() *prefilter {
-	k.once.Do(func() { k.filter = newPrefilter(k.rules) })
+	k.using.Do(func() { k.filter = newPrefilter(k.all()) })
 	return k.filter
 }
 
 func newSet(rules []*rule, c func() *catalogue) *Set {
-	s := &Set{rules: rules, searches: map[string][]*search{}, catalogue: c, memory: newMemory()}
+	s := &Set{rules: func() []*rule { return rules }, searches: map[string][]*search{}, catalogue: c, memory: newMemory()}
 	for _, r := range rules {
 		k := s.search(r.On, r.form)
 		k.rules = append(k.rules, r)
@@ -139,7 +156,7 @@ func newRules(list []Signature) []*rule {
 
 // With returns a set in which the given signatures stand before those of s.
 func (s *Set) With(first []Signature) *Set {
-	return newSet(append(newRules(first), s.rules...), s.catalogue)
+	return newSet(append(newRules(first), s.rules()...), s.catalogue)
 }
 
 // Only returns a set of the given signatures alone, which knows the products of s.
@@ -148,13 +165,13 @@ func (s *Set) Only(list []Signature) *Set { return newSet(newRules(list), s.cata
 // Then returns a set in which the given signatures stand behind those of s, such as those of
 // LoadRecog: they speak where s has nothing to say about a piece of evidence.
 func (s *Set) Then(last []Signature) *Set {
-	return newSet(append(slices.Clip(s.rules), newRules(last)...), s.catalogue)
+	return newSet(append(slices.Clip(s.rules()), newRules(last)...), s.catalogue)
 }
 
 // Before returns a set in which the signatures of s stand before those of base, and which knows
 // the products of both: a user's directory before the built-in set.
 func (s *Set) Before(base *Set) *Set {
-	return newSet(slices.Concat(s.rules, base.rules), sync.OnceValue(func() *catalogue {
+	return newSet(slices.Concat(s.rules(), base.rules()), sync.OnceValue(func() *catalogue {
 		own := s.catalogue()
 		list := slices.Clone(own.list)
 		for _, p := range base.catalogue().list {
@@ -168,8 +185,8 @@ func (s *Set) Before(base *Set) *Set {
 
 // Signatures returns the signatures in their order.
 func (s *Set) Signatures() []Signature {
-	list := make([]Signature, len(s.rules))
-	for i, r := range s.rules {
+	list := make([]Signature, s.Len())
+	for i, r := range s.rules() {
 		list[i] = r.Signature
 	}
 	return list
@@ -178,7 +195,7 @@ func (s *Set) Signatures() []Signature {
 // All iterates over the signatures in their order; they are not to be changed.
 func (s *Set) All() iter.Seq[*Signature] {
 	return func(yield func(*Signature) bool) {
-		for _, r := range s.rules {
+		for _, r := range s.rules() {
 			if !yield(&r.Signature) {
 				return
 			}
@@ -197,7 +214,7 @@ func (s *Set) Find(id string) (Signature, bool) {
 }
 
 // Len is the number of signatures.
-func (s *Set) Len() int { return len(s.rules) }
+func (s *Set) Len() int { return len(s.rules()) }
 
 // Keys returns the evidence keys that some signature reads, sorted.
 func (s *Set) Keys() []string {
@@ -240,12 +257,13 @@ func (s *Set) each(key string, sent []byte, do func(*rule, *program, reading, []
 }
 
 func (k *search) each(t reading, decided bool, do func(*rule, *program, reading, []int)) bool {
+	filter := k.prefilter()
 	var small [32]uint64 // 2,048 rules of one key; beyond, an allocation
 	found := small[:]
 	if words := (len(k.rules) + 63) / 64; words > len(small) {
 		found = make([]uint64, words)
 	}
-	k.prefilter().mark(t.raw, found)
+	filter.mark(t.raw, found)
 	for i, w := range found {
 		for ; w != 0; w &= w - 1 {
 			r := k.rules[i*64+bits.TrailingZeros64(w)]

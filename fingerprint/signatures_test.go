@@ -5,6 +5,9 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // TestSignatures holds every built-in signature to the rules of db/README.md. Run one file's with
@@ -77,5 +80,19 @@ func TestCompiled(t *testing.T) {
 		if want[name] == nil {
 			t.Errorf("db/compiled/%s has no YAML file: run go generate ./fingerprint", name)
 		}
+	}
+}
+
+// The compiled set is the same as that of the files, in the same order.
+func TestBuiltinIsWhatTheFilesSay(t *testing.T) {
+	got, want := Builtin().Signatures(), builtinWithExamples(t).Signatures()
+	for i := range want {
+		want[i].Examples, want[i].Rejects = nil, nil
+		for j := range want[i].Claims {
+			want[i].Claims[j] = Template{Field: want[i].Claims[j].Field, Text: want[i].Claims[j].Text}
+		}
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(Signature{}, Template{}), cmpopts.EquateEmpty()); diff != "" {
+		t.Error(diff)
 	}
 }

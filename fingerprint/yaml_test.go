@@ -1,6 +1,7 @@
 package fingerprint
 
 import (
+	"errors"
 	"io"
 	"os"
 	"regexp"
@@ -148,6 +149,16 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("%d signatures compiled, %d read, %v", len(list), len(decoded), err)
 		}
 	})
+}
+
+// decodeRules reads a whole compiled file.
+func decodeRules(data, file string) (all []*rule, err error) {
+	sections, err := decodeSections(data, file)
+	for i := range sections {
+		rules, bad := sections[i].decode()
+		all, err = append(all, rules...), errors.Join(err, bad)
+	}
+	return all, err
 }
 
 func FuzzDecode(f *testing.F) {
