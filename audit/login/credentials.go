@@ -24,8 +24,8 @@ type Credentials struct {
 func (c Credentials) String() string   { return c.User + ":" + "<masked>" }
 func (c Credentials) GoString() string { return c.String() }
 
-// secrets are the forms in which the password is said.
-func (c Credentials) secrets() [][]byte {
+// Secrets are the forms in which the password is said.
+func (c Credentials) Secrets() [][]byte {
 	if c.Password == "" {
 		return nil
 	}

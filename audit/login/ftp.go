@@ -108,7 +108,7 @@ func (t *transfer) login() error {
 			t.add("data-encryption", t.orNA(audit.Fail), "PROT P is accepted (RFC 4217, 9)", fmt.Sprintf("%d %s", said.Code, said.Msg))
 			return nil
 		}
-	case errors.Is(err, errPanicked), errors.Is(err, errStuck):
+	case errors.Is(err, ErrPanicked), errors.Is(err, ErrStuck):
 	case t.c.Failure() == nil && refusal(lastLine(t.c.Heard())):
 		return t.answered(false, lastLine(t.c.Heard()))
 	}
@@ -200,7 +200,7 @@ func (t *transfer) extended() error {
 func (t *transfer) listed(way string, entries int, err error, conns []*dataConn) error {
 	want := "a list of files comes over a data connection (" + way + ")"
 	if err != nil {
-		if errors.Is(err, errPanicked) || errors.Is(err, errStuck) || t.c.Failure() != nil {
+		if errors.Is(err, ErrPanicked) || errors.Is(err, ErrStuck) || t.c.Failure() != nil {
 			return t.because(err)
 		}
 		t.add("data-channel", audit.Fail, want, err.Error()+"; the last word was "+lastLine(t.c.Heard()))
@@ -246,7 +246,7 @@ func (t *transfer) upload() error {
 	token := hex.EncodeToString(random)
 	name, content := "herald-"+token+".txt", "herald wrote this and deletes it: "+token+"\r\n"
 	failed := func(what string, err error) error {
-		if errors.Is(err, errPanicked) || errors.Is(err, errStuck) || t.c.Failure() != nil {
+		if errors.Is(err, ErrPanicked) || errors.Is(err, ErrStuck) || t.c.Failure() != nil {
 			return t.because(err)
 		}
 		t.add("upload", audit.Fail, want, what+": "+err.Error())

@@ -168,7 +168,7 @@ func FuzzTry(f *testing.F) {
 				t.Errorf("raw bytes: %q", s.Seen)
 			}
 		}
-		for _, secret := range alice.secrets() {
+		for _, secret := range alice.Secrets() {
 			if strings.Contains(r.Transcript, string(secret)) {
 				t.Error("the password is in the record")
 			}

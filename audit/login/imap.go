@@ -51,7 +51,7 @@ func (s *session) imap() error {
 		}
 		return errNoLogin // the library would say the password all the same
 	})
-	if client != nil && !errors.Is(err, errStuck) {
+	if client != nil && !errors.Is(err, ErrStuck) {
 		defer func() { s.guard(client.Close) }()
 	}
 	var refused *imap.Error
@@ -79,7 +79,7 @@ var errNoLogin = errors.New("no way to log in")
 // broken is an error of a library that is no refusal: of the connection where that failed,
 // or else a reply that the library could not read.
 func (s *session) broken(err error) error {
-	if errors.Is(err, errPanicked) || errors.Is(err, errStuck) {
+	if errors.Is(err, ErrPanicked) || errors.Is(err, ErrStuck) {
 		return err
 	}
 	if f := s.c.Failure(); f != nil && f.Kind != wire.Canceled {

@@ -134,7 +134,7 @@ func (s *session) broke(err error) {
 		if len(s.steps) > 0 {
 			return
 		}
-	case errors.Is(err, errPanicked), errors.Is(err, errStuck):
+	case errors.Is(err, ErrPanicked), errors.Is(err, ErrStuck):
 		s.add("well-formed", audit.Fail, "answers that fit the protocol", s.during+": "+err.Error())
 		if s.decided {
 			return
@@ -156,8 +156,9 @@ type sessions struct{ cache tls.ClientSessionCache }
 func (s *sessions) Get(string) (*tls.ClientSessionState, bool)  { return s.cache.Get("") }
 func (s *sessions) Put(_ string, state *tls.ClientSessionState) { s.cache.Put("", state) }
 
-// trusted says whether a password may be said to the peer, and why not.
-func trusted(chain []*x509.Certificate, roots *x509.CertPool, e wire.Endpoint) error {
+// Trusted says whether a password may be said to the peer that showed the chain, and why not;
+// host is the name or address by which it was called, nil roots are the system's.
+func Trusted(chain []*x509.Certificate, roots *x509.CertPool, host string) error {
 	if len(chain) == 0 {
 		return errors.New("no certificate")
 	}
@@ -168,9 +169,8 @@ func trusted(chain []*x509.Certificate, roots *x509.CertPool, e wire.Endpoint) e
 	if _, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between}); err != nil {
 		return err
 	}
-	name := e.Host()
-	if a, err := netip.ParseAddr(name); err == nil {
-		name = a.WithZone("").String()
+	if a, err := netip.ParseAddr(host); err == nil {
+		host = a.WithZone("").String()
 	}
-	return chain[0].VerifyHostname(name)
+	return chain[0].VerifyHostname(host)
 }

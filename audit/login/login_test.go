@@ -79,7 +79,7 @@ func TestPasswordStaysHome(t *testing.T) {
 	imapCaps := words{"T1 CAPABILITY": "* CAPABILITY IMAP4rev1 LOGINDISABLED\r\nT1 OK\r\n", "": "T2 NO\r\n"}
 	wantSteps(t, try(t, Login{Protocol: "imap", Security: wire.Plain}, scripted("* OK\r\n", hear(imapCaps))), "login unknown: LOGINDISABLED")
 	for _, line := range said {
-		for _, secret := range alice.secrets() {
+		for _, secret := range alice.Secrets() {
 			if strings.Contains(line, string(secret)) && !strings.HasPrefix(line, "PASS") {
 				t.Errorf("said: %s", line)
 			}

@@ -114,7 +114,7 @@ func try(t *testing.T, l Login, serve func(net.Conn)) *Report {
 			}
 		}
 	}
-	for _, secret := range alice.secrets() {
+	for _, secret := range alice.Secrets() {
 		if strings.Contains(r.Transcript, wire.Escape(secret)) {
 			t.Errorf("the password is in the record:\n%s", r.Transcript)
 		}

@@ -30,9 +30,13 @@ type session struct {
 }
 
 var (
-	errStop     = errors.New("nothing more can be tried") // a step says why
-	errPanicked = errors.New("what the server said made the library fail")
-	errStuck    = errors.New("no end")
+	errStop = errors.New("nothing more can be tried") // a step says why
+)
+
+// What ends a call of a library that [Guard] makes.
+var (
+	ErrPanicked = errors.New("what the server said made the library fail")
+	ErrStuck    = errors.New("no end")
 )
 
 // doing says what is tried next.
@@ -45,7 +49,7 @@ func (s *session) add(kind string, state audit.State, expected, seen string) *St
 
 // clean makes words of a server fit for a report: masked, escaped, short.
 func (s *session) clean(text string) string {
-	for _, secret := range s.who.secrets() {
+	for _, secret := range s.who.Secrets() {
 		text = strings.ReplaceAll(text, string(secret), wire.Masked)
 	}
 	text = strings.TrimSpace(text)
@@ -86,7 +90,7 @@ func (s *session) dial(e wire.Endpoint) (*wire.Conversation, error) {
 }
 
 func (s *session) keep(c *wire.Conversation) {
-	c.Hide(s.who.secrets()...)
+	c.Hide(s.who.Secrets()...)
 	s.all = append(s.all, c)
 }
 
@@ -116,7 +120,7 @@ func (s *session) mayBeTold() error {
 	case t == nil || s.login.AnyCertificate:
 		return nil
 	}
-	if err := trusted(t.Chain, s.roots, s.endpoint); err != nil {
+	if err := Trusted(t.Chain, s.roots, s.endpoint.Host()); err != nil {
 		s.decided = true
 		s.add("login-certificate", audit.Fail, "a certificate for "+s.endpoint.Host()+" from a trusted authority", err.Error()+": no password is said").Fix =
 			`put the authority into "trust", or write "certificate: any" where whoever answers may have the password`
@@ -153,29 +157,34 @@ func (s *session) answered(accepted bool, words string) error {
 	return nil
 }
 
-// guard calls a library: a panic becomes an error, and so does a call that goes on though
-// the connection's time is over.
+// guard calls a library, as [Guard] does.
 func (s *session) guard(f func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		defer func() {
-			if v := recover(); v != nil {
-				done <- fmt.Errorf("%w: %v", errPanicked, v)
-			}
-		}()
-		done <- f()
-	}()
 	whole := s.caller.Limits.Whole
 	if whole == 0 {
 		whole = wire.DefaultLimits.Whole
 	}
-	late := time.NewTimer(whole + time.Second)
+	return Guard(whole+time.Second, f)
+}
+
+// Guard calls a library: a panic becomes [ErrPanicked], and a call that goes on though its
+// time is over [ErrStuck]; it ends when its connection does, which the caller has to close.
+func Guard(most time.Duration, f func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		defer func() {
+			if v := recover(); v != nil {
+				done <- fmt.Errorf("%w: %v", ErrPanicked, v)
+			}
+		}()
+		done <- f()
+	}()
+	late := time.NewTimer(most)
 	defer late.Stop()
 	select {
 	case err := <-done:
 		return err
 	case <-late.C:
-		return errStuck
+		return ErrStuck
 	}
 }
 

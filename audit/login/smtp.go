@@ -3,6 +3,7 @@ package login
 import (
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/emersion/go-sasl"
@@ -93,59 +94,82 @@ func offersPassword(mechanisms []string) bool {
 
 func (s *session) smtpAuth(offered []string) error {
 	s.doing("login", "AUTH")
+	code, last, err := SMTPAuth(offered, s.who, func(line string) (int, string, error) {
+		r, err := s.ask(line)
+		return r.code, r.String(), err
+	})
+	switch {
+	case errors.Is(err, ErrMechanism):
+		s.decided = true
+		s.add("login", audit.Unknown, s.wanted(), err.Error())
+		return errStop
+	case errors.Is(err, ErrChallenge):
+		return s.turnedAway([]byte(err.Error()))
+	case errors.Is(err, ErrMalformed):
+		return s.c.Malformed(err.Error(), []byte(last))
+	case err != nil:
+		return err
+	case code == 235:
+		return s.answered(true, last)
+	case code/100 == 4: // 454, 421: not now
+		return s.turnedAway([]byte(last))
+	}
+	return s.answered(false, last)
+}
+
+// Why [SMTPAuth] ends before an answer.
+var (
+	ErrMechanism = errors.New("neither AUTH PLAIN nor LOGIN is offered")
+	ErrChallenge = errors.New("it was called off")
+	ErrMalformed = errors.New("no challenges of such an exchange")
+)
+
+// SMTPAuth logs in (RFC 4954, 4) by LOGIN or better PLAIN, if they are among the mechanisms
+// that are offered. ask says a line and gives the code and the last line of the reply. The
+// result is that of the last: 235 where the login was accepted. Errors are those of ask,
+// [ErrMechanism], [ErrChallenge] and [ErrMalformed].
+func SMTPAuth(offered []string, who Credentials, ask func(line string) (code int, last string, err error)) (code int, last string, err error) {
 	var client sasl.Client
 	for _, m := range offered {
 		switch {
 		case m == sasl.Plain:
-			client = sasl.NewPlainClient("", s.who.User, s.who.Password)
+			client = sasl.NewPlainClient("", who.User, who.Password)
 		case m == sasl.Login && client == nil:
-			client = sasl.NewLoginClient(s.who.User, s.who.Password)
+			client = sasl.NewLoginClient(who.User, who.Password)
 		}
 	}
 	if client == nil {
-		s.decided = true
-		s.add("login", audit.Unknown, s.wanted(), "neither AUTH PLAIN nor LOGIN is offered: "+strings.Join(offered, " "))
-		return errStop
+		return 0, "", fmt.Errorf("%w: %s", ErrMechanism, strings.Join(offered, " "))
 	}
 	mechanism, initial, err := client.Start()
 	if err != nil {
-		return err
+		return 0, "", err
 	}
 	command := "AUTH " + mechanism
 	if initial != nil {
 		command += " " + base64.StdEncoding.EncodeToString(initial)
 	}
-	r, err := s.ask(command)
+	code, last, err = ask(command)
 	const most = 4 // challenges; LOGIN has two
 	for range most {
-		if err != nil {
-			return err
+		if err != nil || code != 334 {
+			return code, last, err
 		}
-		if r.code != 334 {
-			break
-		}
-		challenge, bad := base64.StdEncoding.DecodeString(strings.TrimPrefix(r.String(), "334 "))
+		challenge, bad := base64.StdEncoding.DecodeString(strings.TrimPrefix(last, "334 "))
 		if bad != nil {
-			return s.c.Malformed("a challenge that is not base64", []byte(r.String()))
+			return code, last, fmt.Errorf("%w: not base64", ErrMalformed)
 		}
 		answer, refuse := client.Next(challenge)
 		if refuse != nil {
-			if r, err = s.ask("*"); err != nil { // RFC 4954, 4: called off
-				return err
+			if _, _, err := ask("*"); err != nil { // RFC 4954, 4: called off
+				return code, last, err
 			}
-			return s.turnedAway([]byte("a challenge that " + mechanism + " does not have: " + string(challenge)))
+			return code, last, fmt.Errorf("a challenge that %s does not have: %s; %w", mechanism, challenge, ErrChallenge)
 		}
-		r, err = s.ask(base64.StdEncoding.EncodeToString(answer))
+		code, last, err = ask(base64.StdEncoding.EncodeToString(answer))
 	}
-	switch {
-	case err != nil:
-		return err
-	case r.code == 235:
-		return s.answered(true, r.String())
-	case r.code == 334:
-		return s.c.TooMuch("challenges", most)
-	case r.code/100 == 4: // 454, 421: not now
-		return s.turnedAway([]byte(r.String()))
+	if err == nil && code == 334 {
+		err = fmt.Errorf("%w: more than %d", ErrMalformed, most)
 	}
-	return s.answered(false, r.String())
+	return code, last, err
 }
