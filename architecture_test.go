@@ -27,7 +27,7 @@ var mayImport = map[string][]string{
 	"report":               {"scan", "probes", "fingerprint", "wire"},
 	"audit":                {"report", "scan", "resolve", "probes", "fingerprint", "wire"},
 	"recorded":             {"scan", "probes", "fingerprint", "wire"},
-	"audit/mail":           {"audit", "scan", "probes", "fingerprint", "wire", "resolve"},
+	"audit/mail":           {"audit", "audit/login", "scan", "probes", "fingerprint", "wire", "resolve"},
 	"audit/login":          {"audit", "scan", "probes", "fingerprint", "wire"},
 	"cmd/herald":           {"*"},
 	"integration":          {"*"},

@@ -110,6 +110,16 @@ var advice = map[string]map[string]string{
 		"Exim":    "update Exim: fixed before 4.94.2",
 		"Courier": "update Courier: fixed in 1.1.5 and later of 2021",
 	},
+	"author-address": {
+		"":        "leave the author's address out of the Received field of what is submitted",
+		"Postfix": "Postfix: give the submission ports a cleanup service of their own (cleanup_service_name) with header_checks that say /^Received:.*with ESMTPSA/ IGNORE",
+		"Exim":    "Exim, main section: received_header_text that leaves $sender_fullhost out where $authenticated_id is set",
+	},
+	"idle": {
+		"":        "look at how the server learns of deliveries",
+		"Dovecot": "Dovecot: deliver by LMTP or dovecot-lda, and look at mailbox_idle_check_interval and the limits of inotify",
+		"Cyrus":   "Cyrus, cyrus.conf: START { idled cmd=\"idled\" }, or a smaller imapidlepoll in imapd.conf",
+	},
 }
 
 // sinks are products that take every message on purpose, to show it to a developer.

@@ -174,7 +174,8 @@ func (j *judge) dkim() {
 	if j.domain() == "" {
 		return
 	}
-	if len(j.f.Question.Selectors) == 0 {
+	selectors := j.selectors()
+	if len(selectors) == 0 {
 		a := j.lookup("_domainkey."+j.domain(), dns.TypeTXT)
 		switch {
 		case a.Status == resolve.NoName:
@@ -184,7 +185,7 @@ func (j *judge) dkim() {
 		}
 		return
 	}
-	for _, selector := range j.f.Question.Selectors {
+	for _, selector := range selectors {
 		name := selector + "._domainkey." + j.domain()
 		a := j.lookup(name, dns.TypeTXT)
 		if !a.Known() {
@@ -196,6 +197,25 @@ func (j *judge) dkim() {
 		}
 		j.dkimKey(name, a.Texts())
 	}
+}
+
+// selectors are those of the domain's DKIM keys that were given, and those that signed the
+// messages of a round trip.
+func (j *judge) selectors() []string {
+	list := slices.Clone(j.f.Question.Selectors)
+	if j.f.RoundTrip == nil {
+		return list
+	}
+	for _, b := range j.f.RoundTrip.Boxes {
+		for _, a := range b.Arrivals {
+			for _, s := range a.Signatures {
+				if strings.EqualFold(s.Domain, j.domain()) && s.Selector != "" && !slices.Contains(list, s.Selector) {
+					list = append(list, s.Selector)
+				}
+			}
+		}
+	}
+	return list
 }
 
 func (j *judge) dkimKey(name string, texts []string) {

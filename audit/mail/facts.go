@@ -52,6 +52,7 @@ type Facts struct {
 	Services     []*Service        `json:"services,omitempty"`
 	Doors        []*Service        `json:"doors,omitempty"` // other ports on which a greeting was listened for, and nothing asked
 	Documents    []Document        `json:"documents,omitempty"`
+	RoundTrip    *RoundTrip        `json:"round_trip,omitempty"`   // where it was asked for
 	Certificates map[string][]byte `json:"certificates,omitempty"` // DER, by the first 16 hex digits of SHA-256
 }
 
@@ -207,6 +208,14 @@ func (f *Facts) Connections() map[netip.Addr]int {
 	for _, s := range slices.Concat(f.Services, f.Doors) {
 		if s.Dials > 0 {
 			n[s.Addr] += s.Dials
+		}
+	}
+	if f.RoundTrip != nil {
+		for _, p := range f.RoundTrip.Probes {
+			n[p.Service.Addr] += p.Service.Dials
+		}
+		for _, b := range f.RoundTrip.Boxes {
+			n[b.Service.Addr] += b.Service.Dials
 		}
 	}
 	for _, d := range f.Documents {

@@ -34,6 +34,7 @@ type Gatherer struct {
 	TLSScan   bool            // enumerate versions and suites: some dozens of connections to each port
 	Injection bool            // the STARTTLS injection probe, last, on its own connection
 	Documents bool            // fetch what the domain publishes over HTTPS
+	RoundTrip *TripRequest    // send messages to the user's own mailbox, fetch and delete them; nil does not
 }
 
 // ErrQuestion says what is wrong with a question.
@@ -53,6 +54,13 @@ func (g Gatherer) Gather(ctx context.Context, q Question) (*Facts, error) {
 	if f.Question.Domain != "" {
 		f.Question.Domain = asciiName(q.Domain)
 	}
+	if g.RoundTrip != nil {
+		request := *g.RoundTrip
+		g.RoundTrip = &request
+		if err := request.check(f.Question); err != nil {
+			return nil, err
+		}
+	}
 	recorder := &resolve.Recorder{Of: g.Records}
 	if g.Records == nil {
 		recorder.Of = nobody{}
@@ -71,7 +79,6 @@ func (g Gatherer) Gather(ctx context.Context, q Question) (*Facts, error) {
 		}
 	}
 	p.all.Wait()
-	p.reverse()
 	for _, s := range p.services {
 		f.Services = append(f.Services, s)
 	}
@@ -80,6 +87,10 @@ func (g Gatherer) Gather(ctx context.Context, q Question) (*Facts, error) {
 	}
 	slices.SortFunc(f.Services, inOrder)
 	slices.SortFunc(f.Doors, inOrder)
+	if g.RoundTrip != nil {
+		p.roundTrip()
+	}
+	p.reverse()
 	slices.SortFunc(f.Documents, func(a, b Document) int { return cmp.Or(cmp.Compare(a.Role, b.Role), cmp.Compare(a.URL, b.URL)) })
 	f.Answers = recorder.Answers()
 	f.TookMS = ms(time.Since(began))
@@ -325,12 +336,7 @@ func (p *plan) reverse() {
 	if p.g.Records == nil {
 		return
 	}
-	for _, s := range p.services {
-		p.facts.Services = append(p.facts.Services, s)
-	}
-	j := judgeOf(p.ctx, p.facts, p.dns, Options{})
-	j.walkHosts()
-	p.facts.Services = nil
+	judgeOf(p.ctx, p.facts, p.dns, Options{}).walkHosts()
 }
 
 // randomName is a local part that surely does not exist.

@@ -28,7 +28,7 @@ func TestGoodDomain(t *testing.T) {
 		case "T1", "X6", "D2", "D23": // not scanned, no greylisting, no null MX, no autodiscover
 			continue
 		}
-		if !passed[c.ID] {
+		if !passed[c.ID] && c.Area != tripArea {
 			t.Errorf("%s (%s) passed nowhere", c.ID, c.Title)
 		}
 	}

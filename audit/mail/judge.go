@@ -73,12 +73,12 @@ type Check struct {
 // Areas are the areas of checks, in the order of reports.
 var Areas = []string{
 	"ports", "greeting and names", "starttls", "certificate", "tls", "authentication", "smtp",
-	"imap, pop3 and sieve", "dns", "sender authentication", "transport policies", "promises",
+	"imap, pop3 and sieve", "dns", "sender authentication", "transport policies", "promises", "round trip",
 }
 
 // Checks are all checks, in the order of reports.
 var Checks = slices.Concat(portChecks, greetingChecks, starttlsChecks, certificateChecks, tlsChecks, authChecks, smtpChecks,
-	mailboxChecks, dnsChecks, senderChecks, transportChecks, promiseChecks)
+	mailboxChecks, dnsChecks, senderChecks, transportChecks, promiseChecks, roundTripChecks)
 
 // Options are what a verdict depends on beside the facts.
 type Options struct {
@@ -98,7 +98,9 @@ func Judge(f *Facts, o Options) []Finding {
 	j := judgeOf(context.Background(), &reached, resolve.NewRecorded(f.Answers), o)
 	j.unreached = unreached
 	for _, c := range Checks {
-		j.run(c)
+		if c.Area != tripArea || f.RoundTrip != nil {
+			j.run(c)
+		}
 	}
 	order := map[string]int{}
 	for i, c := range Checks {
@@ -215,7 +217,11 @@ func (j *judge) walkRecords() {
 
 // walkHosts runs those whose questions depend on what servers said, and documents.
 func (j *judge) walkHosts() {
-	j.walk(slices.Concat(greetingChecks, certificateChecks, dnsChecks, senderChecks, transportChecks, promiseChecks))
+	checks := slices.Concat(greetingChecks, certificateChecks, dnsChecks, senderChecks, transportChecks, promiseChecks)
+	if j.f.RoundTrip != nil {
+		checks = append(checks, roundTripChecks...)
+	}
+	j.walk(checks)
 }
 
 func (j *judge) walk(checks []Check) {

@@ -31,6 +31,7 @@ func WriteTable(w io.Writer, f *Facts, findings []Finding, s Style) error {
 		p.area(area, findings)
 	}
 	p.stages(f)
+	p.trip(f.RoundTrip)
 	p.differences(f)
 	p.cost(f)
 	return p.err

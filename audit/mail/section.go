@@ -16,7 +16,6 @@ import (
 	"herald/audit"
 	"herald/resolve"
 	"herald/scan"
-	"herald/wire"
 )
 
 // Domains is the section "domains" of an expectations file: domains that every check is
@@ -219,7 +218,9 @@ func (*Domains) Name() string { return "domains" }
 func (*Domains) Kinds() []audit.Kind {
 	var list []audit.Kind
 	for _, c := range Checks {
-		list = append(list, audit.Kind{ID: c.ID, Severity: severityOf(c.Severity), About: c.Title + ": " + c.Rule})
+		if c.Area != tripArea { // which the section "roundtrip" has
+			list = append(list, audit.Kind{ID: c.ID, Severity: severityOf(c.Severity), About: c.Title + ": " + c.Rule})
+		}
 	}
 	return append(list,
 		audit.Kind{ID: "domain-mx", Severity: "high", About: "the domain's exchangers are exactly those that it must have"},
@@ -258,26 +259,9 @@ func Subject(f *Facts) string { return subject(f) }
 
 // Gather asks for every domain, with the file's resolver, hosts and patience.
 func (d *Domains) Gather(ctx context.Context, file *audit.File, o scan.Options) (json.RawMessage, error) {
-	o.Caller.Limits = wire.Limits{} // a scan's are shorter than a mail server's pauses
-	g := Gatherer{Caller: o.Caller, Patience: file.Defaults.Timeout, Documents: true}
-	if file.DNS.Server.IsValid() {
-		g.Records = resolve.Server{Addrs: []netip.AddrPort{file.DNS.Server}, Trusted: file.DNS.TrustAD}
-		g.Resolver, g.Trusted = file.DNS.Server.String(), file.DNS.TrustAD
-	} else {
-		s, err := resolve.SystemServer()
-		if err != nil {
-			return nil, err
-		}
-		g.Records, g.Resolver = s, s.Addrs[0].String()
-	}
-	names := map[string][]netip.Addr{}
-	for short, h := range file.Hosts {
-		if len(h.Addresses) > 0 {
-			names[strings.ToLower(cmp.Or(h.Name, short))] = h.Addresses
-		}
-	}
-	if len(names) > 0 {
-		g.Records = resolve.Override{Names: names, Of: g.Records}
+	g, err := gathererOf(file, o)
+	if err != nil {
+		return nil, err
 	}
 	var all []*Facts
 	for _, one := range d.list {

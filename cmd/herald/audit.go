@@ -36,7 +36,7 @@ type auditFlags struct {
 }
 
 // auditSections are the sections of an expectations file that packages of their own read.
-var auditSections = map[string]audit.Section{"logins": login.Section(os.Getenv), "domains": mail.Section}
+var auditSections = map[string]audit.Section{"logins": login.Section(os.Getenv), "domains": mail.Section, "roundtrip": mail.TripSection(os.Getenv)}
 
 func auditCommand() *cobra.Command {
 	var f auditFlags

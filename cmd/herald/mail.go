@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"herald/audit/login"
 	"herald/audit/mail"
 	"herald/resolve"
 	"herald/wire"
@@ -28,6 +29,11 @@ type mailFlags struct {
 	dns                                                                  string
 	why, all, tlsScan, injection, noDocuments                            bool
 	timeout, patience                                                    time.Duration
+
+	roundTrip, anyCertificate             bool
+	credentials, credentialsFile, mailbox string
+	tell                                  []string
+	delivery                              time.Duration
 }
 
 func mailCommand() *cobra.Command {
@@ -41,15 +47,23 @@ unknown, pass, or n/a. docs/mail.md describes the checks.
 
 Each server gets one ordinary connection for each address and port, and two more to see
 its certificates; on port 25 one at a time, a second apart. No password and no message is
-ever sent: recipients are tried up to RCPT, then taken back. --tls-scan makes some dozens
+sent: recipients are tried up to RCPT, then taken back. --tls-scan makes some dozens
 of connections to each port, --injection one more that some log as abuse: both only when
 they are asked for.
+
+With --round-trip, and only then, it logs in and sends messages, to your own mailbox:
+through each submission port, and as a stranger through each exchanger. It finds them by
+IMAP and POP3, compares them with what was sent, and deletes them, nothing else. User and
+password are HERALD_LOGIN_ROUNDTRIP_USER and HERALD_LOGIN_ROUNDTRIP_PASSWORD in the
+environment, or stand in a --credentials-file. The password is said inside TLS alone, to
+servers whose certificate is trusted.
 
 Exit status: 0 nothing fails, 1 something fails, 2 wrong usage, 3 something could not be
 determined, and nothing fails. With --format nagios it is that of a monitoring plugin.`,
 		Example: `  herald mail example.org --dkim s2026
   herald mail example.org --zone planned.zone --at +14d
   herald mail --host mail.example.org --ca private-root.pem
+  herald mail example.org --round-trip --credentials alice --credentials-file secrets.yaml
   herald mail --services 172.16.238.11:25,172.16.238.11:993
   herald mail --services mx://127.0.0.1:10025,127.0.0.1:10993
   herald mail example.org --facts facts.json && herald mail --from facts.json --why`,
@@ -77,6 +91,13 @@ determined, and nothing fails. With --format nagios it is that of a monitoring p
 	fl.StringVar(&f.profile, "tls-profile", "", "hold suites to a profile: "+strings.Join(mail.ProfileNames(), ", "))
 	fl.BoolVar(&f.injection, "injection", false, "try whether commands get past STARTTLS, on a connection of its own, last")
 	fl.BoolVar(&f.noDocuments, "no-documents", false, "fetch nothing over HTTPS")
+	fl.BoolVar(&f.roundTrip, "round-trip", false, "log in, send messages to your own mailbox, fetch and delete them")
+	fl.StringVar(&f.credentials, "credentials", "roundtrip", "`NAME` of the credentials: HERALD_LOGIN_NAME_USER and HERALD_LOGIN_NAME_PASSWORD in the environment, or in --credentials-file")
+	fl.StringVar(&f.credentialsFile, "credentials-file", "", "YAML `FILE` with user and password by name, which only its owner can read")
+	fl.StringVar(&f.mailbox, "mailbox", "", "`ADDRESS` of the mailbox (default: the user, in the domain)")
+	fl.StringSliceVar(&f.tell, "tell", nil, "`HOSTS` that may be told the password although only an unsigned answer of the DNS names them")
+	fl.BoolVar(&f.anyCertificate, "any-certificate", false, "say the password to whoever answers, whatever the certificate")
+	fl.DurationVar(&f.delivery, "round-trip-timeout", mail.TripPatience, "how long to wait for a message's delivery")
 	fl.DurationVar(&f.patience, "patience", 60*time.Second, "how long to wait for a greeting, and for any reply")
 	fl.DurationVar(&f.timeout, "timeout", 10*time.Minute, "for everything")
 	fl.BoolVar(&f.why, "why", false, "under each row: rule, evidence and fix")
@@ -97,7 +118,7 @@ func runMail(c *cobra.Command, f mailFlags, args []string) error {
 	if err != nil {
 		return usage(err)
 	}
-	facts, err := f.obtain(c.Context(), args)
+	facts, err := f.obtain(c.Context(), args, options.Roots)
 	if err != nil {
 		return err
 	}
@@ -140,10 +161,10 @@ func writeTo(name string, write func(io.Writer) error) error {
 }
 
 // obtain gathers, or reads what was gathered before.
-func (f mailFlags) obtain(ctx context.Context, args []string) (*mail.Facts, error) {
+func (f mailFlags) obtain(ctx context.Context, args []string, roots *x509.CertPool) (*mail.Facts, error) {
 	if f.from != "" {
-		if len(args) > 0 || f.host != "" || len(f.services) > 0 {
-			return nil, usagef("--from: the facts say what they are about; leave domain, --host and --services out")
+		if len(args) > 0 || f.host != "" || len(f.services) > 0 || f.roundTrip {
+			return nil, usagef("--from: the facts say what they are about; leave domain, --host, --services and --round-trip out")
 		}
 		file, err := os.Open(f.from)
 		if err != nil {
@@ -166,13 +187,38 @@ func (f mailFlags) obtain(ctx context.Context, args []string) (*mail.Facts, erro
 	if err != nil {
 		return nil, usage(err)
 	}
+	if g.RoundTrip, err = f.trip(roots); err != nil {
+		return nil, usage(err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	facts, err := g.Gather(ctx, q)
 	if errors.Is(err, mail.ErrQuestion) {
 		return nil, usagef("%w (see 'herald mail --help')", err)
 	}
+	if errors.Is(err, mail.ErrMailbox) {
+		return nil, usagef("--mailbox: %w", err)
+	}
 	return facts, err
+}
+
+// trip is the round trip that is asked for, nil for none.
+func (f mailFlags) trip(roots *x509.CertPool) (*mail.TripRequest, error) {
+	if !f.roundTrip {
+		return nil, nil
+	}
+	if f.delivery <= 0 {
+		return nil, fmt.Errorf("--round-trip-timeout %s: want a time to wait, like 2m", f.delivery)
+	}
+	store, err := login.NewStore(f.credentialsFile, os.Getenv)
+	if err != nil {
+		return nil, fmt.Errorf("--credentials-file: %w", err)
+	}
+	who, err := store.Get(f.credentials)
+	if err != nil {
+		return nil, fmt.Errorf("--round-trip: %w", err)
+	}
+	return &mail.TripRequest{Who: who, Mailbox: f.mailbox, Patience: f.delivery, Roots: roots, AnyCertificate: f.anyCertificate, Tell: f.tell}, nil
 }
 
 func (f mailFlags) gatherer(servicesOnly bool) (mail.Gatherer, error) {

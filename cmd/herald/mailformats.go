@@ -25,7 +25,7 @@ func writeMail(w io.Writer, format string, f *mail.Facts, findings []mail.Findin
 
 func mailResult(f *mail.Facts, findings []mail.Finding) *audit.Result {
 	r := &audit.Result{
-		File: &audit.File{Name: mail.Subject(f), Defaults: audit.Defaults{Unknown: "fail"}, Checks: []audit.Check{&mail.Domains{}}},
+		File: &audit.File{Name: mail.Subject(f), Defaults: audit.Defaults{Unknown: "fail"}, Checks: []audit.Check{&mail.Domains{}, &mail.Trips{}}},
 		Made: f.Began,
 	}
 	for i := range findings {

@@ -1,0 +1,205 @@
+package mail
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"herald/audit/login"
+	"herald/probes"
+	"herald/wire"
+)
+
+// send has a server take the probe: a submission after a login (RFC 6409), or as strangers
+// do it. Where nothing shall be sent, it logs in and leaves.
+func (t *trip) send(to *call, p *Probe) {
+	if p.Outside && t.out.Nothing != "" {
+		p.Halt = &Halt{Stage: "mail", Words: t.out.Nothing, NotSaid: true}
+		return
+	}
+	if pause := cmp.Or(t.g.Space, space); to.s.Port == 25 && pause > 0 {
+		t.pause(pause)
+	}
+	c, halt := t.open(to, false)
+	if halt != nil {
+		p.Halt = halt
+		return
+	}
+	defer c.Close()
+	k := &talk{c: c, s: to.s}
+	p.Halt = t.dialogue(k, to, p)
+	if c.Failure() == nil {
+		k.ask("quit", "QUIT", smtpReply) // the results stand whatever it says
+	}
+}
+
+// dialogue is the conversation up to the message's acceptance.
+func (t *trip) dialogue(k *talk, to *call, p *Probe) *Halt {
+	c, s := k.c, k.s
+	// expect is a question that must be answered with a code.
+	expect := func(stage string, want int, reply string, err error) *Halt {
+		switch {
+		case s.Failure != nil:
+			return halted(stage, s.Failure)
+		case err != nil:
+			return &Halt{Stage: stage, Words: err.Error()}
+		case code(reply) != want:
+			return &Halt{Stage: stage, Words: lastReply(reply), Refused: true}
+		}
+		return nil
+	}
+	c.Listen(0)
+	reply, err := k.hear("greeting", "", time.Now().Add(-c.Elapsed()), smtpReply)
+	if h := expect("greeting", 220, reply, err); h != nil {
+		return h
+	}
+	hello := cmp.Or(c.Manners().Hello, addressLiteral(c.Local()))
+	greet := func() ([]string, *Halt) {
+		reply, err := k.ask("ehlo", "EHLO "+hello, smtpReply)
+		return probes.SMTPExtensions([]byte(reply)), expect("hello", 250, reply, err)
+	}
+	offered, h := greet()
+	if h != nil {
+		return h
+	}
+	if c.TLS() == nil && (!p.Outside || has(offered, "STARTTLS")) {
+		if !has(offered, "STARTTLS") {
+			return &Halt{Stage: "tls", Words: "STARTTLS is not offered: no password is said", Refused: true}
+		}
+		reply, err := k.ask("starttls", "STARTTLS", smtpReply)
+		if h := expect("tls", 220, reply, err); h != nil {
+			return h
+		}
+		err = k.startTLS()
+		t.noteTLS(c, s, err)
+		if h := expect("tls", 220, reply, err); h != nil {
+			return h
+		}
+		if offered, h = greet(); h != nil {
+			return h
+		}
+	}
+	from, envelope := sender(c), ""
+	if !p.Outside {
+		if h := t.mayBeTold(c, to); h != nil {
+			return h
+		}
+		if h := t.logIn(k, s.mechanisms(true)); h != nil {
+			return h
+		}
+		if t.out.Nothing != "" {
+			return &Halt{Stage: "mail", Words: t.out.Nothing, NotSaid: true}
+		}
+		from, envelope = t.out.Mailbox, t.out.Mailbox
+	}
+	message := p.write(from, t.out.Mailbox, time.Now())
+	size := ""
+	if has(offered, "SIZE") {
+		size = fmt.Sprintf(" SIZE=%d", len(message)) // RFC 1870, 3
+	}
+	reply, err = k.ask("mail", "MAIL FROM:<"+envelope+">"+size, smtpReply)
+	if h := expect("mail", 250, reply, err); h != nil {
+		return h
+	}
+	reply, err = k.ask("rcpt", "RCPT TO:<"+t.out.Mailbox+">", smtpReply)
+	if code(reply) == 251 { // RFC 5321, 3.4: not ours, and forwarded
+		reply = "250" + reply[3:]
+	}
+	if h := expect("rcpt", 250, reply, err); h != nil {
+		return h
+	}
+	reply, err = k.ask("data", "DATA", smtpReply)
+	if h := expect("data", 354, reply, err); h != nil {
+		return h
+	}
+	return t.message(k, p, message, expect)
+}
+
+// forDot is how long a server may think about a message; RFC 5321, 4.5.3.2.6 has ten
+// minutes, which nobody waits for here.
+const forDot = 3 * time.Minute
+
+// message says the message and hears whether it was taken.
+func (t *trip) message(k *talk, p *Probe, message []byte, expect func(string, int, string, error) *Halt) *Halt {
+	began := time.Now()
+	t.sent.Lock()
+	p.Message, p.Said = message, began
+	t.sent.Unlock()
+	err := k.c.Say(dotted(message))
+	if err == nil {
+		k.c.FirstReplyWithin(min(forDot, t.want.Patience+time.Minute))
+	} else if k.s.Failure == nil {
+		k.s.Failure = failure("message", err)
+	}
+	var reply string
+	if err == nil {
+		reply, err = k.hear("accepted", fmt.Sprintf("(%d bytes)", len(message)), began, smtpReply)
+	}
+	t.sent.Lock()
+	defer t.sent.Unlock()
+	if code(reply)/100 == 2 {
+		p.Accepted = time.Now()
+		return nil
+	}
+	h := expect("message", 250, reply, err)
+	if h.Refused {
+		p.Said = time.Time{} // it was not taken; without a reply nobody knows
+	}
+	return h
+}
+
+// logIn says the password; what goes out is not noted.
+func (t *trip) logIn(k *talk, offered []string) *Halt {
+	began, first := time.Now(), ""
+	said, last, err := login.SMTPAuth(offered, t.want.Who, func(line string) (int, string, error) {
+		if first == "" {
+			first = strings.Join(strings.Fields(line)[:min(2, len(strings.Fields(line)))], " ")
+		}
+		if err := k.c.Send(line); err != nil {
+			return 0, "", err
+		}
+		reply, err := smtpReply(k.c)
+		return code(string(reply)), lastReply(string(reply)), err
+	})
+	step := Step{Name: "login", Said: first + " " + wire.Masked, Reply: last, TLS: true, MS: ms(time.Since(began))}
+	if first != "" {
+		k.s.Steps = append(k.s.Steps, step)
+	}
+	switch {
+	case k.c.Failure() != nil:
+		k.s.Failure = failure("login", k.c.Failure())
+		return halted("login", k.s.Failure)
+	case errors.Is(err, login.ErrMechanism):
+		return &Halt{Stage: "login", Words: err.Error(), NotSaid: true}
+	case err != nil:
+		return &Halt{Stage: "login", Words: clip(err.Error(), 300)}
+	case said != 235:
+		return &Halt{Stage: "login", Words: last, Refused: true}
+	}
+	return nil
+}
+
+// lastReply is a reply's last line, which has its words (RFC 5321, 4.2.1), or all of them
+// where there is more than one.
+func lastReply(reply string) string {
+	var lines []string
+	for line := range strings.Lines(reply) {
+		lines = append(lines, strings.TrimRight(line, "\r\n"))
+	}
+	if len(lines) == 0 {
+		return ""
+	}
+	return lines[len(lines)-1]
+}
+
+// queueID is the words after a message was taken: the server's own name for it is there.
+func queueID(p *Probe) string {
+	i := slices.IndexFunc(p.Service.Steps, func(s Step) bool { return s.Name == "accepted" })
+	if i < 0 {
+		return ""
+	}
+	return lastReply(p.Service.Steps[i].Reply)
+}
