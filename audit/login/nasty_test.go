@@ -56,7 +56,7 @@ func TestNastyServers(t *testing.T) {
 								t.Errorf("%s: raw bytes: %q", name, step.Seen)
 							}
 						}
-						for _, secret := range alice.secrets() {
+						for _, secret := range alice.Secrets() {
 							if strings.Contains(r.Transcript, string(secret)) {
 								t.Errorf("%s: the password is in the record", name)
 							}
