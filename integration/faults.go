@@ -33,6 +33,8 @@ type Fault struct {
 	Clients    bool              `yaml:"clients"`
 	Policy     map[string]any    `yaml:"policy"`
 	Autoconfig map[string]string `yaml:"autoconfig"`
+
+	Autodiscover map[string]any `yaml:"autodiscover"`
 }
 
 // Faults reads the table. The error names line and column.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"herald/audit/mail"
 )
 
 var update = flag.Bool("update", false, "write the table of faults into docs/mail.md")
@@ -64,5 +66,35 @@ func TestFaultsAreWhole(t *testing.T) {
 	}
 	if len(all) < 40 {
 		t.Errorf("%d rows", len(all))
+	}
+}
+
+// Every check that can find a fault finds one that is planted, and nothing else finds it
+// first: what it is for is in the table.
+func TestEveryCheckHasItsFault(t *testing.T) {
+	all, err := Faults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	without := map[string]string{
+		"C4": "found with C3, a fortnight later", "C7": "tells who has signed, no more", "I4": "tells what the server says of itself, no more",
+		"S3": "tells what TLS changes, no more", "S5": "the sum of A1 to A4 and V1, with which it is found", "X6": "tells of greylisting, which is no fault",
+	}
+	found := map[string]bool{}
+	for _, f := range all {
+		for _, id := range f.Finds {
+			found[id] = true
+			if !slices.ContainsFunc(mail.Checks, func(c mail.Check) bool { return c.ID == id }) {
+				t.Errorf("%s: there is no check %s", f.Domain, id)
+			}
+		}
+	}
+	for _, c := range mail.Checks {
+		if c.Area == "round trip" { // its own tests
+			continue
+		}
+		if found[c.ID] == (without[c.ID] != "") {
+			t.Errorf("%s (%s): no fault is planted for it, or one is and none should be", c.ID, c.Title)
+		}
 	}
 }

@@ -25,9 +25,12 @@ DATES = {
     "expiring": (-86, 4),
     "older": (-35, 55),
     "expired-ecdsa": (-95, -5),
+    "expired-rsa": (-95, -5),
+    "three-years": (-10, 1000),
 }
 KINDS = ("good", "rsa", "expired", "not-yet-valid", "expiring", "older", "expired-ecdsa", "wrong-name",
-         "no-intermediate", "rsa-1024", "sha1", "self-signed", "foreign-authority", "client-only")
+         "no-intermediate", "rsa-1024", "sha1", "self-signed", "foreign-authority", "client-only", "expired-rsa",
+         "three-years")
 
 
 def name(organization, common):
@@ -104,7 +107,7 @@ class Certificates:
         sha1 = kind == "sha1"
         issuer = authority.rsa_intermediate if sha1 else authority.intermediate
         signer = authority.rsa_key if sha1 else authority.key
-        if kind in ("rsa", "rsa-1024"):
+        if kind in ("rsa", "rsa-1024", "expired-rsa"):
             key = rsa.generate_private_key(65537, 1024 if kind == "rsa-1024" else 2048)
         else:
             key = ec.generate_private_key(ec.SECP256R1())

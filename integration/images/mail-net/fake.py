@@ -9,8 +9,8 @@ ManageSieve. The options, for each port of a host:
   tls           {min: TLSv1, max: TLSv1_3, ciphers: "..."}: these versions, suites as OpenSSL writes them
   starttls      offered, none, stripped, broken, refused, injectable, kept, talkative, unlisted
   delay         seconds before the greeting; "slow" is GREET_DELAY of the environment, or 30
-  answers       {situation: reply}: greeting, name (of the EHLO reply), mail-null, rcpt-postmaster, rcpt-abuse,
-                rcpt-unknown, rcpt-foreign, vrfy, expn, id
+  answers       {situation: reply}: greeting, name (of the EHLO reply), mail-clear (before TLS), mail-null,
+                rcpt-postmaster, rcpt-abuse, rcpt-unknown, rcpt-foreign, vrfy, expn, id, capa
   clear, secure {add: [...], remove: [...]}: capabilities before and after TLS
   auth_clear    whether a password would be taken before TLS
   protocol      speak this one: smtp, imap, pop3, sieve
@@ -31,7 +31,7 @@ import time
 
 PORTS = {  # protocol, TLS first
     25: ("smtp", False), 465: ("smtp", True), 587: ("smtp", False), 143: ("imap", False), 993: ("imap", True),
-    110: ("pop3", False), 995: ("pop3", True), 4190: ("sieve", False),
+    110: ("pop3", False), 995: ("pop3", True), 4190: ("sieve", False), 2525: ("smtp", False),
 }
 
 
@@ -170,6 +170,8 @@ class Session:
                 self.send(self.recipient(rest))
             elif verb == "MAIL" and self.port != 25:
                 self.send("530 5.7.0 authenticate first")
+            elif verb == "MAIL" and not self.secure and "mail-clear" in self.options.get("answers", {}):
+                self.send(self.answer("mail-clear", ""))
             elif verb == "MAIL" and rest.upper().startswith("FROM:<>"):
                 self.send(self.answer("mail-null", "250 2.1.0 ok"))
             elif verb == "QUIT":
@@ -245,7 +247,9 @@ class Session:
         while True:
             verb, _, rest = self.line().partition(" ")
             verb = verb.upper()
-            if verb == "CAPA":
+            if verb == "CAPA" and "capa" in self.options.get("answers", {}):
+                self.send(self.answer("capa", ""))
+            elif verb == "CAPA":
                 self.send("+OK", *self.capabilities(["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING"],
                                                     [], ["USER", "SASL PLAIN"], "STLS"), ".")
             elif verb == "STLS":

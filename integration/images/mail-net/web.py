@@ -5,6 +5,7 @@ import os
 import string
 
 POLICY_KEYS = {"text", "status", "type", "redirect", "certificate"}
+AUTODISCOVER_KEYS = {"status", "certificate"}
 
 AUTOCONFIG = """<?xml version="1.0" encoding="UTF-8"?>
 <clientConfig version="1.1">
@@ -51,8 +52,12 @@ def autoconfig(domain, mx, replaced):
     return site("autoconfig." + domain, "/mail/config-v1.1.xml", text, "text/xml")
 
 
-def autodiscover(domain):
-    return site("autodiscover." + domain, "/autodiscover/autodiscover.xml", "", "text/xml", status=401)
+def autodiscover(domain, spec):
+    unknown = set(spec) - AUTODISCOVER_KEYS
+    if unknown:
+        raise ValueError(f"{domain}: autodiscover: unknown {unknown}; there are {', '.join(sorted(AUTODISCOVER_KEYS))}")
+    return site("autodiscover." + domain, "/autodiscover/autodiscover.xml", "", "text/xml",
+                status=spec.get("status", 401), certificate=spec.get("certificate", "good"))
 
 
 def write(world, sites, certificates):

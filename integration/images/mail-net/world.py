@@ -14,6 +14,7 @@ the table (integration/mail_faults.yaml) has these keys for the planting:
   clients  the host has the client ports, SRV, autoconfig and autodiscover, too
   policy   of MTA-STS: text, status, type, redirect, certificate
   autoconfig  replaces pieces of the file: {from: to}
+  autodiscover  status, certificate
 """
 
 import base64
@@ -39,7 +40,8 @@ NET, NET6 = "198.18.53.", "2001:2:0:53::"
 GATEWAY, NAMES, RESOLVER, WEB, CLOSED = 1, 2, 3, 4, 9
 POSTFIX, EXIM, LAX, SLOW, FIRST_FAKE = 10, 11, 12, 20, 30
 CLIENT_PORTS = [465, 587, 143, 993, 110, 995, 4190]
-ROW_KEYS = {"domain", "fault", "sound", "finds", "also", "injection", "tls_scan", "drop", "add", "dnssec", "host", "clients", "policy", "autoconfig"}
+ROW_KEYS = {"domain", "fault", "sound", "finds", "also", "injection", "tls_scan", "drop", "add", "dnssec", "host", "clients", "policy", "autoconfig",
+            "autodiscover"}
 HOST_KEYS = {"all", "addresses", "six", "ptr", "ports", "container"}
 SRV = {"_submissions": 465, "_submission": 587, "_imaps": 993, "_imap": 143, "_pop3s": 995, "_pop3": 110, "_sieve": 4190}
 
@@ -95,6 +97,8 @@ class World:
         if mx == "mx." + domain or kinds:
             label = mx[:-len(domain) - 1]
             lines["tlsa"] = [f"_25._tcp.{label} TLSA 3 1 1 {self.certificates.spki(mx, kind)}" for kind in kinds]
+            if kinds:  # of a key that waits to be used next
+                lines["tlsa"].append(f"_25._tcp.{label} TLSA 3 1 1 {hashlib.sha256(('next ' + mx).encode()).hexdigest()}")
         dropped = set(row.get("drop", []))
         if dropped - set(lines):
             raise ValueError(f"{domain}: drop: unknown {dropped - set(lines)}; there are {', '.join(lines)}")
@@ -107,7 +111,7 @@ class World:
             self.sites.append(web.policy(domain, mx, row.get("policy", {}), values))
         if row.get("clients"):
             self.sites.append(web.autoconfig(domain, mx, row.get("autoconfig", {})))
-            self.sites.append(web.autodiscover(domain))
+            self.sites.append(web.autodiscover(domain, row.get("autodiscover", {})))
 
     def host_records(self, zone, name, addresses, ptr=None):
         label = name[:-len(zone) - 1]
