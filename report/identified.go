@@ -130,17 +130,19 @@ func (t *IdentifiedTable) flush() error {
 		return nil
 	}
 	var b bytes.Buffer
-	tw := newWriter(t.options)
-	tw.AppendHeader(table.Row{"record", "protocol", "product", "sure", "remarks"})
+	r := remarked{options: t.options, header: table.Row{"record", "protocol", "product", "sure"}}
 	for _, h := range t.held {
 		sure, name := "-", t.paint("unknown", text.FgMagenta)
 		if p, ok := fingerprint.Best(h.Claims, "product"); ok {
 			sure = fmt.Sprintf("%d %%", p.Certainty)
 			name = Printable(strings.TrimSpace(p.Value+" "+h.best("version")), 60)
 		}
-		tw.AppendRow(table.Row{h.title(), orDash(Printable(h.protocol(), 30)), name, sure, h.remarks()})
+		row := table.Row{h.title(), orDash(Printable(h.protocol(), 30)), name, sure}
+		r.add(row, row, h.remarks())
 	}
-	b.WriteString(tw.Render() + "\n")
+	if err := r.write(&b); err != nil {
+		return err
+	}
 	if t.options.Why != nil {
 		for _, h := range t.held {
 			o := WhyOptions{Signatures: t.options.Why, Colour: t.options.Colour, Width: t.options.Width}

@@ -101,12 +101,16 @@ func (t *Table) flush() error {
 	slices.SortStableFunc(t.held, func(a, b *scan.Service) int {
 		return cmp.Or(a.Endpoint.Addr.Addr().Compare(b.Endpoint.Addr.Addr()), cmp.Compare(a.Target.Port, b.Target.Port))
 	})
-	tw := newWriter(t.options)
-	tw.AppendHeader(table.Row{"endpoint", "service", "product", "verdict", "remarks"})
+	r := remarked{options: t.options, header: table.Row{"endpoint", "service", "product", "verdict"}}
 	for _, s := range t.held {
-		tw.AppendRow(table.Row{where(s), what(s), t.paint(product(s), text.FgCyan), t.verdict(s), remarks(s)})
+		row := table.Row{where(s), what(s), t.paint(product(s), text.FgCyan), t.verdict(s)}
+		brief := row
+		if s.Verdict == scan.Unexpected && len(s.Expected) == 0 {
+			brief = table.Row{row[0], row[1], row[2], t.paint(string(s.Verdict), text.Faint)}
+		}
+		r.add(row, brief, remarks(s))
 	}
-	if _, err := fmt.Fprintln(t.w, tw.Render()); err != nil {
+	if err := r.write(t.w); err != nil {
 		return err
 	}
 	if t.options.Why != nil {
@@ -118,25 +122,6 @@ func (t *Table) flush() error {
 	}
 	t.held = t.held[:0]
 	return nil
-}
-
-// newWriter makes the frameless table that all listings for people are.
-func newWriter(o TableOptions) table.Writer {
-	tw := table.NewWriter()
-	style := table.StyleDefault
-	style.Box = table.BoxStyle{PaddingRight: "  "}
-	style.Options = table.OptionsNoBordersAndSeparators
-	style.Format.Header = text.FormatUpper
-	if o.Colour {
-		style.Color.Header = text.Colors{text.Bold}
-	}
-	tw.SetStyle(style)
-	tw.SuppressTrailingSpaces()
-	if o.Width > 0 {
-		style.Size.WidthMax = o.Width
-		tw.SetStyle(style)
-	}
-	return tw
 }
 
 func (t *Table) paint(s string, colours ...text.Color) string {

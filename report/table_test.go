@@ -1,10 +1,13 @@
 package report
 
 import (
+	"io"
 	"net/netip"
 	"strings"
 	"testing"
 
+	"herald/fingerprint"
+	"herald/probes"
 	"herald/scan"
 	"herald/wire"
 )
@@ -43,5 +46,34 @@ func TestAnAddressThatAnswersEverythingIsNamed(t *testing.T) {
 	const want = "192.0.2.1 accepts connections on all 20 ports, and 20 are not what the port promises, or not understood: a honeypot or a middlebox may answer for them all\n"
 	if len(named) != 1 || named[0] != want {
 		t.Errorf("named are %q", named)
+	}
+}
+
+// Remarks stand beside the row where the terminal has room for them, and else below it; nothing
+// is cut without a sign.
+func TestRemarksStandBelowInANarrowTerminal(t *testing.T) {
+	s := &scan.Service{
+		Target:   scan.Target{Host: "mail.example.org", Port: 2525},
+		Endpoint: wire.Endpoint{Addr: netip.MustParseAddrPort("192.0.2.1:2525"), Name: "mail.example.org"},
+		Verdict:  scan.Unknown, Security: wire.Plain, Connections: 1,
+		Failure: &wire.Failure{Op: wire.OpRead, Kind: wire.Timeout},
+		Seen:    []*probes.Observation{{Evidence: []fingerprint.Evidence{{Key: "tcp.greeting", Text: []byte("words that nobody has heard before, and that go on")}}}},
+	}
+	for width, want := range map[int]string{
+		0: "192.0.2.1:2525 (mail.example.org)  -                 unknown  tcp.greeting: words that nobody has heard before, and that go on; read: timeout\n",
+		64: "192.0.2.1:2525 (mail.example.org)  -                 unknown\n" +
+			"    tcp.greeting: words that nobody has heard before, and that\n" +
+			"    go on; read: timeout\n",
+		40: "192.0.2.1:2525 (mail.example.org)  -   …\n" +
+			"    tcp.greeting: words that nobody has\n" +
+			"    heard before, and that go on; read:\n" +
+			"    timeout\n",
+	} {
+		sink := func(w io.Writer) scan.Sink { return NewTable(w, TableOptions{Width: width}) }
+		_, rows, _ := strings.Cut(string(write(t, sink, s)), "\n")
+		rows, _, _ = strings.Cut(rows, "1 endpoint")
+		if rows != want {
+			t.Errorf("%d columns:\n%swant\n%s", width, rows, want)
+		}
 	}
 }
