@@ -20,6 +20,7 @@ type kase struct {
 	delay   time.Duration
 	split   int // herald and the farm run as so many processes, a shard each; 0 is one
 	large   bool
+	flags   []string                // of herald scan
 	check   func(m measured) string // what must hold besides, "" where it does; may be nil
 }
 
@@ -35,12 +36,13 @@ var cases = []kase{
 		if per := m.connections / float64(m.n); per > 1.2 {
 			return fmt.Sprintf("%.2f connections an endpoint, wanted 1.2", per)
 		}
-		if m.right < 0.99 {
-			return fmt.Sprintf("%.1f %% right, wanted 99", 100*m.right)
+		if m.right.all < 0.99 {
+			return fmt.Sprintf("%.1f %% right, wanted 99", 100*m.right.all)
 		}
 		return ""
 	}},
 	{name: "starttls", port: portStartTLS, floor: 25, must: 12, n: 5000},
+	{name: "starttls-pq", port: portStartTLS, floor: 25, n: 5000, flags: []string{"--tls-pq"}},
 	{name: "closing", port: portCloses},
 	{name: "garbage", port: portNoise},
 	{name: "some-silent", port: portSome, workers: 1000, check: func(m measured) string {

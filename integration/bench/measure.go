@@ -5,8 +5,10 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -26,7 +28,7 @@ type measured struct {
 	rss         float64 // MB at the most
 	connections float64
 	open        float64 // connections at the most
-	right       float64 // share; below 0 where the answers are not read
+	right       shares
 }
 
 func (o *options) measureAll() error {
@@ -35,7 +37,7 @@ func (o *options) measureAll() error {
 			return fmt.Errorf("-only %s: unknown; known are %s", name, strings.Join(caseNames(), ", "))
 		}
 	}
-	fmt.Printf("%-16s %-10s %9s %7s %9s %8s %7s %7s\n", "case", "scanner", "CPU µs", "ratio", "wall", "RSS MB", "conns", "right")
+	fmt.Printf("%-16s %-12s %9s %7s %9s %8s %7s %8s %7s\n", "case", "scanner", "CPU µs", "ratio", "wall", "RSS MB", "conns", "protocol", "right")
 	missed := 0
 	for _, k := range cases {
 		if !o.wants(k) {
@@ -97,8 +99,8 @@ func (o *options) measure(k kase) (met bool, err error) {
 		}
 		scanners = append(scanners, scanner{name: "floor", line: line})
 	}
-	line := append([]string{o.herald, "scan", "--targets", targets, "--workers", strconv.Itoa(k.workers), "--format", "jsonl", "--quiet"}, o.heraldFlags...)
-	scanners = append(scanners, scanner{name: "herald", line: line, answers: true})
+	line := append([]string{o.herald, "scan", "--targets", targets, "--workers", strconv.Itoa(k.workers), "--format", "jsonl", "--quiet"}, slices.Concat(k.flags, o.heraldFlags)...)
+	scanners = append(scanners, scanner{name: "herald", line: line, ours: true})
 	for _, peer := range o.peers {
 		addresses, err := o.writeAddresses(k.n)
 		if err != nil {
@@ -106,7 +108,7 @@ func (o *options) measure(k kase) (met bool, err error) {
 		}
 		filled := strings.NewReplacer("{targets}", targets, "{addresses}", addresses, "{workers}", strconv.Itoa(k.workers),
 			"{port}", strconv.Itoa(k.port), "{output}", filepath.Join(o.dir, "peer")).Replace(peer)
-		scanners = append(scanners, scanner{name: filepath.Base(strings.Fields(peer)[0]), line: strings.Fields(filled)})
+		scanners = append(scanners, scanner{name: filepath.Base(strings.Fields(peer)[0]), line: strings.Fields(filled), writes: strings.Contains(peer, "{output}")})
 	}
 	for range o.rounds {
 		for i := range scanners {
@@ -122,10 +124,11 @@ func (o *options) measure(k kase) (met bool, err error) {
 
 // scanner is a command line and its runs.
 type scanner struct {
-	name    string
-	line    []string
-	answers bool // its output is herald's JSON lines
-	runs    []measured
+	name   string
+	line   []string
+	ours   bool // it is herald
+	writes bool // its answers go into a file, not to its standard output
+	runs   []measured
 }
 
 func (o *options) once(s *scanner, k kase, f farms) (measured, error) {
@@ -133,6 +136,9 @@ func (o *options) once(s *scanner, k kase, f farms) (measured, error) {
 		return measured{}, err
 	}
 	path := filepath.Join(o.dir, "output")
+	if err := os.Remove(filepath.Join(o.dir, "peer")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return measured{}, err
+	}
 	output, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return measured{}, err
@@ -155,7 +161,7 @@ func (o *options) once(s *scanner, k kase, f farms) (measured, error) {
 		}
 		all = append(all, c)
 	}
-	m := measured{n: k.n, right: -1}
+	m := measured{n: k.n, right: shares{-1, -1}}
 	for _, c := range all {
 		if err := c.Wait(); err != nil {
 			return measured{}, err
@@ -166,8 +172,11 @@ func (o *options) once(s *scanner, k kase, f farms) (measured, error) {
 	m.wall = time.Since(began)
 	seen, err := f.counts()
 	m.connections, m.open = float64(seen.Connections), float64(seen.MostOpen)
-	if err == nil && s.answers {
-		m.right, err = rightAnswers(path, k)
+	if s.writes {
+		path = filepath.Join(o.dir, "peer")
+	}
+	if err == nil {
+		m.right, err = rightAnswers(path, s.name, k)
 	}
 	return m, err
 }
@@ -203,21 +212,21 @@ func tell(k kase, all []scanner) bool {
 		if k.floor != 0 && i > 0 {
 			times := ratioToFloor(all[0].runs, s.runs)
 			ratio = fmt.Sprintf("%.2f", times)
-			if s.answers && k.must > 0 && times > k.must {
+			if s.ours && k.must > 0 && times > k.must {
 				remark = fmt.Sprintf("  wanted %.1f", k.must)
 			}
 		}
-		if s.answers && k.check != nil {
+		if s.ours && k.check != nil {
 			if wrong := k.check(m); wrong != "" {
 				remark += "  " + wrong
 			}
 		}
-		right := ""
-		if m.right >= 0 {
-			right = fmt.Sprintf("%.1f %%", 100*m.right)
+		protocol, right := "", ""
+		if m.right.all >= 0 {
+			protocol, right = fmt.Sprintf("%.1f %%", 100*m.right.protocol), fmt.Sprintf("%.1f %%", 100*m.right.all)
 		}
-		fmt.Printf("%-16s %-10s %9.1f %7s %9s %8.1f %7.2f %7s%s\n", k.name, s.name, float64(m.cpu.Microseconds())/float64(m.n), ratio,
-			m.wall.Round(time.Millisecond), m.rss, m.connections/float64(m.n), right, remark)
+		fmt.Printf("%-16s %-12s %9.1f %7s %9s %8.1f %7.2f %8s %7s%s\n", k.name, s.name, float64(m.cpu.Microseconds())/float64(m.n), ratio,
+			m.wall.Round(time.Millisecond), m.rss, m.connections/float64(m.n), protocol, right, remark)
 		met = met && remark == ""
 	}
 	return met
@@ -249,7 +258,10 @@ func median(runs []measured) measured {
 		rss:         of(func(m measured) float64 { return m.rss }),
 		connections: of(func(m measured) float64 { return m.connections }),
 		open:        of(func(m measured) float64 { return m.open }),
-		right:       of(func(m measured) float64 { return m.right }),
+		right: shares{
+			of(func(m measured) float64 { return m.right.protocol }),
+			of(func(m measured) float64 { return m.right.all }),
+		},
 	}
 }
 
@@ -281,51 +293,6 @@ func (o *options) writeList(name string, n int, write func(io.Writer, netip.Addr
 		return "", err
 	}
 	return path, file.Close()
-}
-
-// rightAnswers is the share of the endpoints whose line says what is there. Endpoints without
-// a line, and those with two, count as wrong.
-func rightAnswers(path string, k kase) (float64, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return 0, err
-	}
-	defer file.Close()
-	right := 0
-	seen := map[string]bool{}
-	lines := bufio.NewScanner(file)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var found struct{ Address, Protocol, Product, Version, Verdict string }
-		if err := json.Unmarshal(lines.Bytes(), &found); err != nil {
-			return 0, err
-		}
-		if seen[found.Address] {
-			right--
-			continue
-		}
-		seen[found.Address] = true
-		addr, err := netip.ParseAddr(found.Address)
-		if err != nil {
-			return 0, err
-		}
-		b := addr.As4()
-		switch v := voiceAt(k.port, uint32(b[1])<<16|uint32(b[2])<<8|uint32(b[3])); v.protocol {
-		case silent, closes:
-			if found.Verdict == "silent" {
-				right++
-			}
-		case noise:
-			if found.Verdict == "unknown" {
-				right++
-			}
-		default:
-			if found.Protocol == v.protocol && found.Product == v.product && found.Version == v.version {
-				right++
-			}
-		}
-	}
-	return float64(right) / float64(k.n), lines.Err()
 }
 
 // farmProcess is the farm, a process of its own.
