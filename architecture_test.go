@@ -32,6 +32,7 @@ var mayImport = map[string][]string{
 	"cmd/herald":           {"*"},
 	"integration":          {"*"},
 	"integration/bench":    {},
+	"integration/versus":   {"integration"},
 }
 
 // opensSockets may dial and listen.

@@ -35,6 +35,7 @@ var needsNone = map[string]string{
 	"cmd/herald":           "flags of the user",
 	"integration":          "our own containers",
 	"integration/bench":    "our own farm",
+	"integration/versus":   "what other scanners say of our own containers",
 }
 
 // Whatever reads strangers' bytes has a fuzz target, and docs/safety.md tells of each.
