@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"herald/wire"
@@ -95,14 +96,17 @@ func (f Fetcher) get(ctx context.Context, u *url.URL, addr netip.Addr, out *Fetc
 	if transport == nil {
 		transport = wire.Network{}
 	}
-	var dialed *wire.Failure
+	var dialed atomic.Pointer[wire.Failure] // net/http may still be dialling when it has given up
 	h := &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			conn, err := transport.Dial(ctx, wire.Endpoint{Addr: netip.AddrPortFrom(addr, uint16(port)), Name: u.Hostname()})
+		DialContext: func(dialling context.Context, _, _ string) (net.Conn, error) {
+			conn, err := transport.Dial(dialling, wire.Endpoint{Addr: netip.AddrPortFrom(addr, uint16(port)), Name: u.Hostname()})
 			if err != nil {
-				dialed = wire.FailureOf(wire.OpDial, err)
+				dialed.Store(wire.FailureOf(wire.OpDial, err))
+				return nil, err
 			}
-			return conn, err
+			// What follows a 101 is not ended by the context: net/http hands the connection on.
+			context.AfterFunc(ctx, func() { conn.Close() })
+			return conn, nil
 		},
 		TLSClientConfig: &tls.Config{
 			InsecureSkipVerify: true, // judged later, on the recorded chain
@@ -125,13 +129,14 @@ func (f Fetcher) get(ctx context.Context, u *url.URL, addr netip.Addr, out *Fetc
 	reply, err := h.RoundTrip(request) // a round trip follows no redirects (RFC 8461, 3.3)
 	if err != nil {
 		switch {
-		case dialed != nil:
-			out.Failure = dialed
+		case dialed.Load() != nil:
+			out.Failure = dialed.Load()
 		case out.Chain == nil && u.Scheme == "https":
 			out.Failure = wire.FailureOf(wire.OpHandshake, err)
 		default:
 			out.Failure = wire.FailureOf(wire.OpRead, err)
 		}
+		out.Failure.Kind = theirs(out.Failure)
 		if ctx.Err() != nil {
 			out.Failure.Kind = wire.Timeout
 		}
@@ -146,7 +151,23 @@ func (f Fetcher) get(ctx context.Context, u *url.URL, addr netip.Addr, out *Fetc
 	out.Body = body
 	if err != nil {
 		out.Failure = wire.FailureOf(wire.OpRead, err)
+		out.Failure.Kind = theirs(out.Failure)
+		if ctx.Err() != nil {
+			out.Failure.Kind = wire.Timeout
+		}
 	}
+}
+
+// theirs is a failure's kind, where what no network does is taken for what the server said:
+// net/http and crypto/tls have no types for that, and nothing of ours is between.
+func theirs(f *wire.Failure) wire.Kind {
+	switch {
+	case f.Kind != wire.Internal:
+		return f.Kind
+	case f.Op == wire.OpHandshake:
+		return wire.TLSFailed
+	}
+	return wire.Protocol
 }
 
 func or(s, otherwise string) string {
