@@ -3,6 +3,7 @@ package probes_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"slices"
 	"sync"
@@ -99,5 +100,23 @@ func meet(t *testing.T, name string, p probes.Probe, e wire.Endpoint) {
 	}
 	if n := size(o); n > 4*received+4<<10 {
 		t.Errorf("%s: %d bytes are noted of %d", name, n, received)
+	}
+}
+
+// A server may reset the connection behind any byte of what it says, in the clear and amid
+// its handshake: to every probe that is an end like others.
+func TestResetBehindEachByteOfTheGreeting(t *testing.T) {
+	greetings := []string{"220 mx.example.org ESMTP\r\n250-mx\r\n250 STARTTLS\r\n", "\x16\x03\x03\x00\x04\x0e\x00\x00\x00\x05\x00\x00\x01\x00"}
+	for _, words := range greetings {
+		var meeting sync.WaitGroup
+		for n := range len(words) + 1 {
+			e := wiretest.Start(t, wiretest.ResetAfter(words, n))
+			meeting.Go(func() {
+				for _, p := range probes.All() {
+					meet(t, fmt.Sprintf("a reset behind %q: %s", words[:n], p.Info().Name), p, e)
+				}
+			})
+		}
+		meeting.Wait()
 	}
 }

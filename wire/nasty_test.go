@@ -107,6 +107,45 @@ func TestResetBehindEachByte(t *testing.T) {
 	}
 }
 
+// A handshake may be reset behind any byte that the server has sent of it: that is a reset,
+// or an end of TLS, and never a session.
+func TestResetBehindEachByteOfTheHandshake(t *testing.T) {
+	whole := wiretest.Handshake()
+	limits := wire.Limits{Dial: time.Minute, TLS: time.Minute, Greeting: time.Minute, Settle: time.Minute, Reply: time.Minute, Whole: time.Minute}
+	for n := range whole {
+		e := wiretest.Start(t, wiretest.ResetAmidHandshake(n))
+		e.Security = wire.TLS
+		c, err := wire.Caller{Limits: limits}.Open(context.Background(), e)
+		if kind := wire.KindOf(err); kind != wire.Reset {
+			t.Errorf("after %d of %d bytes: %v", n, whole, err)
+		}
+		if c != nil {
+			c.Close()
+		}
+	}
+}
+
+// Whoever says more than a server takes that never reads is not kept for ever.
+func TestShutWindow(t *testing.T) {
+	i := slices.IndexFunc(wiretest.Servers(), func(s wiretest.Server) bool { return s.Name == "never reads, its window is shut" })
+	e := wiretest.Start(t, wiretest.Servers()[i].Serve)
+	limits := wire.Limits{Dial: time.Minute, Reply: 200 * time.Millisecond, Whole: time.Minute, Turns: 1 << 20}
+	c, err := wire.Caller{Limits: limits}.Open(t.Context(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	piece := make([]byte, 1<<20)
+	for range 64 { // more than any kernel keeps for us
+		if err = c.Say(piece); err != nil {
+			break
+		}
+	}
+	if f := new(wire.Failure); !errors.As(err, &f) || f.Op != wire.OpWrite || f.Kind != wire.Timeout {
+		t.Errorf("it ends with %v", err)
+	}
+}
+
 // When the caller gives up, whatever was under way ends as canceled, and at once.
 func TestCanceledInEveryStage(t *testing.T) {
 	hold := wiretest.Servers()[0].Serve

@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/binary"
+	"errors"
 	"io"
 	"math/big"
 	"net"
@@ -92,6 +93,55 @@ func handshakers() []Server {
 			after(evil, func(net.Conn) { io.WriteString(c, "220 mx ESMTP\r\n"); hold(c) })(c)
 		}},
 	}
+}
+
+// Handshake is how many bytes a server of TLS 1.3 sends at least until its handshake is over:
+// a signature's length varies.
+func Handshake() int {
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	counted := &cut{Conn: theirs, left: 1 << 20}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer theirs.Close()
+		tls.Server(counted, thirteen()).Handshake()
+	}()
+	tls.Client(ours, &tls.Config{InsecureSkipVerify: true, CurvePreferences: []tls.CurveID{tls.X25519}}).Handshake()
+	<-done
+	const varies = 4 // bytes
+	return 1<<20 - counted.left - varies
+}
+
+// ResetAmidHandshake sends so many bytes of its handshake, then resets the connection.
+func ResetAmidHandshake(n int) func(net.Conn) {
+	return func(c net.Conn) {
+		s := &cut{Conn: c, left: n}
+		if tls.Server(s, thirteen()).Handshake(); s.left > 0 {
+			io.Copy(io.Discard, c) // all was sent: the client's answer is awaited
+		}
+		c.(*net.TCPConn).SetLinger(0)
+	}
+}
+
+func thirteen() *tls.Config {
+	return &tls.Config{Certificates: []tls.Certificate{evil()}, MinVersion: tls.VersionTLS13, SessionTicketsDisabled: true}
+}
+
+// cut is a connection over which only so many bytes can be sent.
+type cut struct {
+	net.Conn
+	left int
+}
+
+func (c *cut) Write(p []byte) (int, error) {
+	if len(p) > c.left {
+		n, err := c.Conn.Write(p[:c.left])
+		c.left -= n
+		return n, errors.Join(io.ErrShortWrite, err)
+	}
+	c.left -= len(p)
+	return c.Conn.Write(p)
 }
 
 // helloRetry is the random value of a ServerHello that wants another hello (RFC 8446, 4.1.3).
