@@ -44,6 +44,8 @@ func (j *judge) taken(protocol string) {
 		case s.takesPlain():
 			j.fail(s.Where(), "would take a password in the clear: it went along, and we cancelled").
 				with("> "+step.Said, "< "+step.Reply, "> "+saidOf(s.Step("cancel", false)), "< "+stepText(s.Step("cancel", false))).fix("%s", j.mend(s, "no-plain-"+protocol)).sev(Critical)
+		case code(step.Reply)/100 == 4:
+			j.unknown(s.Where(), "repeat later", "neither taken nor refused: %s", firstLine(step.Reply))
 		default:
 			j.pass(s.Where(), "refused: %s", firstLine(step.Reply))
 		}

@@ -130,6 +130,19 @@ func (j *judge) bad(s *Service, format string, a ...any) *Finding {
 
 // verify leads a chain to the trusted roots, whatever names and dates say.
 func (j *judge) verify(chain []*x509.Certificate) error {
+	var key string
+	for _, c := range chain {
+		key += certificateKey(c.Raw)
+	}
+	err, known := j.trusted[key]
+	if !known {
+		err = j.verifyOnce(chain)
+		j.trusted[key] = err
+	}
+	return err
+}
+
+func (j *judge) verifyOnce(chain []*x509.Certificate) error {
 	between := x509.NewCertPool()
 	for _, c := range chain[1:] {
 		between.AddCert(c)
@@ -392,7 +405,11 @@ func (j *judge) bothKeys() {
 		case main != nil && main.Equal(leaf):
 			j.na(s.Where(), "one certificate for all")
 		default:
-			chain, _ := j.f.Chain(s.OtherKey.Chain)
+			chain, whole := j.f.Chain(s.OtherKey.Chain)
+			if !whole {
+				j.unknown(s.Where(), "gather again", "the chain of the %s certificate is not whole in the facts", s.OtherWas)
+				continue
+			}
 			var wrong []string
 			if err := j.verify(chain); err != nil {
 				wrong = append(wrong, "it does not lead to a trusted root")

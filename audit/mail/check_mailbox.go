@@ -49,8 +49,8 @@ func (j *judge) imapCapabilities() {
 		}
 		list := s.best()
 		switch {
-		case list == nil && s.Failure != nil && s.Failure.Kind != wire.Protocol:
-			j.unknown(s.Where(), "repeat later", "the conversation ended before: %s", s.Failure)
+		case list == nil && (s.Failure != nil && s.Failure.Kind != wire.Protocol || s.Any("capability") == nil):
+			j.unknown(s.Where(), s.nextOf(), "the conversation ended before: %s", s.why())
 		case list == nil:
 			j.fail(s.Where(), "does not answer CAPABILITY").with(stepText(s.Any("capability")))
 		case !has(list, "IMAP4rev1") && !has(list, "IMAP4rev2"):
@@ -67,12 +67,15 @@ func (j *judge) upgrade(protocol string, port uint16) {
 		case s.Security == "tls" || !s.welcome() || s.offers(false) == nil:
 		case strings.HasPrefix(strings.ToUpper(s.greeting()), "* PREAUTH"): // A8 tells
 		case s.interrupted(): // S9 tells
+		case !s.offersTLS() && s.secured(): // a part of the facts is missing
 		case !s.offersTLS():
 			j.fail(s.Where(), "not offered: whoever logs in here is read along").with(strings.Join(s.offers(false), "\n")).fix("%s", j.mend(s, "starttls-imap"))
 		case s.secured():
 			j.pass(s.Where(), "offered, and works")
+		case s.unseen():
+			j.unknown(s.Where(), s.nextOf(), "offered; whether it works is not known: %s", s.why())
 		case s.agreed():
-			j.fail(s.Where(), "offered, and the handshake fails").with(s.TLS.Failure.Text)
+			j.fail(s.Where(), "offered, and the handshake fails: %s", s.TLS.Failure).with(s.TLS.Failure.Text).fix("look at the server's log: a key that does not fit its certificate, a file that it cannot read")
 		default:
 			j.fail(s.Where(), "offered, and refused").with(stepText(s.Step("starttls", false)))
 		}

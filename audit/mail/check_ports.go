@@ -65,6 +65,14 @@ func (j *judge) reachable() {
 	}
 }
 
+// cutOff says that nothing came back from the service, nor from any other port of its
+// address: whether it is there cannot be seen from here.
+func (j *judge) cutOff(s *Service) bool {
+	return s.filtered() && !slices.ContainsFunc(j.f.Services, func(o *Service) bool { return o.Addr == s.Addr && !o.filtered() })
+}
+
+const fromElsewhere = "see whether the host is up, and ask from another network"
+
 // hostsOf groups services by host, in order.
 func hostsOf(list []*Service) (hosts []string, by map[string][]*Service) {
 	by = map[string][]*Service{}
@@ -83,6 +91,8 @@ func (j *judge) submissions() {
 		switch {
 		case strings.HasPrefix(s.Unasked, "220"):
 			j.fail(s.Where(), "greets in the clear where TLS must come first").with(s.Unasked).fix("wrap the port in TLS: Postfix smtps service with smtpd_tls_wrappermode=yes, Exim tls_on_connect_ports = 465")
+		case j.cutOff(s) && declared(s):
+			j.unknown(s.Where(), fromElsewhere, "is promised; nothing of this address answers us: %s", s.Failure.Kind)
 		case s.down() && declared(s):
 			j.fail(s.Where(), "is promised, and does not accept connections: %s", s.Failure.Kind).fix("start it, or withdraw the promise")
 		case s.down() && sibling:
@@ -93,6 +103,8 @@ func (j *judge) submissions() {
 			j.unknown(s.Where(), nextAfter(s), "it would not talk to us").with(s.refusal())
 		case s.secured() && s.welcome():
 			j.pass(s.Where(), "TLS from the first byte, then a greeting")
+		case s.Failure != nil && s.Failure.unheard():
+			j.unknown(s.Where(), s.nextOf(), "it did not come to a greeting inside TLS: %s", s.why())
 		case s.Failure != nil:
 			j.fail(s.Where(), "does not come to a greeting inside TLS: %s", s.Failure).with(s.Unasked)
 		}
@@ -102,6 +114,8 @@ func (j *judge) submissions() {
 func (j *judge) submission() {
 	for _, s := range j.services("smtp", 587) {
 		switch {
+		case j.cutOff(s) && declared(s):
+			j.unknown(s.Where(), fromElsewhere, "is promised; nothing of this address answers us: %s", s.Failure.Kind)
 		case s.down() && declared(s):
 			j.fail(s.Where(), "is promised, and does not accept connections: %s", s.Failure.Kind).sev(High).fix("start it, or withdraw the promise")
 		case s.down():
@@ -110,8 +124,12 @@ func (j *judge) submission() {
 			j.unknown(s.Where(), nextAfter(s), "it would not talk to us").with(s.refusal())
 		case s.welcome() && s.offersTLS():
 			j.pass(s.Where(), "greets, takes EHLO and offers STARTTLS")
+		case s.welcome() && s.Step("ehlo", false) == nil:
+			j.unknown(s.Where(), "gather again", "what it offers before TLS was not heard")
 		case s.welcome():
 			j.fail(s.Where(), "does not offer STARTTLS").with(stepText(s.Step("ehlo", false))).fix("%s", j.mend(s, "starttls-smtp"))
+		case s.Unasked == "" && s.Failure != nil && s.Failure.unheard():
+			j.unknown(s.Where(), s.nextOf(), "it did not come to a greeting: %s", s.why())
 		case s.Unasked == "" && s.Failure != nil:
 			j.fail(s.Where(), "does not come to a greeting: %s", s.Failure)
 		}
@@ -122,6 +140,8 @@ func (j *judge) mailbox(protocol string, tls, plain uint16) {
 	for _, s := range j.services(protocol, tls, plain) {
 		promised := declared(s)
 		switch {
+		case j.cutOff(s) && promised:
+			j.unknown(s.Where(), fromElsewhere, "is promised; nothing of this address answers us: %s", s.Failure.Kind)
 		case s.down() && promised:
 			j.fail(s.Where(), "is promised, and does not accept connections: %s", s.Failure.Kind).fix("start it, or withdraw the promise")
 		case s.down():
@@ -132,6 +152,8 @@ func (j *judge) mailbox(protocol string, tls, plain uint16) {
 			j.pass(s.Where(), "TLS from the first byte, then a greeting")
 		case s.Security != "tls" && s.welcome():
 			j.pass(s.Where(), "greets in the clear; %s", map[bool]string{true: "offers to go under TLS", false: "offers no TLS"}[s.offersTLS()])
+		case s.Failure != nil && s.Unasked == "" && s.Failure.unheard():
+			j.unknown(s.Where(), s.nextOf(), "it did not come to a greeting: %s", s.why())
 		case s.Failure != nil && s.Unasked == "":
 			j.fail(s.Where(), "does not come to a greeting: %s", s.Failure)
 		}
@@ -141,8 +163,10 @@ func (j *judge) mailbox(protocol string, tls, plain uint16) {
 func (j *judge) sievePort() {
 	for _, s := range j.services("sieve") {
 		switch {
+		case j.cutOff(s) && declared(s):
+			j.unknown(s.Where(), fromElsewhere, "is promised; nothing of this address answers us: %s", s.Failure.Kind)
 		case s.down() && declared(s):
-			j.fail(s.Where(), "is promised, and does not accept connections: %s", s.Failure.Kind).sev(Medium)
+			j.fail(s.Where(), "is promised, and does not accept connections: %s", s.Failure.Kind).sev(Medium).fix("start it, or withdraw the promise")
 		case s.down():
 			j.na(s.Where(), "closed: %s", s.Failure.Kind)
 		case s.refusal() != "":

@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"cmp"
 	"encoding/xml"
 	"fmt"
 	"net/netip"
@@ -96,18 +97,24 @@ func (j *judge) claim(where, text, host, protocol, security string, port uint16,
 		found = true
 		promise := fmt.Sprintf("%s on %s:%d (%s)", protocol, host, port, s.Addr)
 		switch {
+		case j.cutOff(s):
+			j.unknown(where, fromElsewhere, "promises %s: nothing of this address answers us: %s", promise, s.Failure.Kind)
 		case s.down():
 			j.fail(where, "promises %s: %s", promise, s.Failure.Kind).with(text).fix("open the port, or withdraw the promise")
 		case s.Unasked != "":
 			j.fail(where, "promises %s: %s answers there", promise, spoken(s.Unasked)).with(text, s.Unasked).fix("mend the port")
 		case s.refusal() != "":
 			j.unknown(where, nextAfter(s), "promises %s: it would not talk to us", promise).with(s.refusal())
+		case security == "tls" && s.unseen():
+			j.unknown(where, s.nextOf(), "promises %s inside TLS: no handshake was completed: %s", promise, s.why())
 		case security == "tls" && !s.secured():
 			j.fail(where, "promises %s inside TLS: no handshake", promise).with(text).fix("mend the port or the TLS mode")
 		case !s.welcome():
-			j.unknown(where, "see R12", "promises %s: %s", promise, s.Failure)
+			j.unknown(where, "see R12", "promises %s, and does not greet as such: %s", promise, cmp.Or(firstLine(s.greeting()), s.why()))
 		case s.interrupted():
 			j.unknown(where, "see S9", "promises %s: words came in the clear before TLS, and we went no further", promise)
+		case security == "plain" && s.offersTLS() && s.unseen():
+			j.unknown(where, s.nextOf(), "promises %s: whether STARTTLS works is not known: %s", promise, s.why())
 		case security == "plain" && !s.secured() && s.offersTLS():
 			j.fail(where, "promises %s: STARTTLS does not work", promise).with(text)
 		case security == "plain" && !s.offersTLS():

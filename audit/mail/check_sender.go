@@ -310,6 +310,8 @@ func (j *judge) dmarcRecords() {
 			n := w.many[at]
 			j.fail(at, "%d DMARC records: none of them counts", n).with(j.lookup("_dmarc."+at, dns.TypeTXT).Texts()...).fix("keep one")
 		}
+	case slices.Contains(w.failed, "_dmarc."+j.domain()):
+		j.unresolved(j.domain(), j.lookup("_dmarc."+j.domain(), dns.TypeTXT))
 	case r == nil && len(malformed) > 0:
 		j.fail(j.domain(), "a record that is none: v=DMARC1 must come first").with(malformed...).fix("write it right").record("_dmarc.%s. IN TXT \"v=DMARC1; p=none; rua=mailto:postmaster@%s\"", j.domain(), j.domain())
 	case r == nil && len(w.failed) > 0:
@@ -347,7 +349,7 @@ func (j *judge) dmarcEffect() {
 	}
 	w := j.walkDMARC(j.domain())
 	r, own := w.record()
-	if r == nil {
+	if r == nil || slices.Contains(w.failed, "_dmarc."+j.domain()) { // D16 tells
 		return
 	}
 	exists := j.lookup(j.domain(), dns.TypeMX).Status != resolve.NoName

@@ -131,6 +131,8 @@ func (j *judge) vrfy() {
 		step := s.Any("vrfy")
 		switch {
 		case step == nil:
+		case code(step.Reply)/100 == 4:
+			j.unknown(s.Where(), "repeat later", "put off: %s", firstLine(step.Reply))
 		case code(step.Reply) == 250 || code(step.Reply) == 251:
 			j.warn(s.Where(), "confirms a name that nobody has: %s", firstLine(step.Reply)).fix("%s", j.mend(s, "vrfy"))
 		case code(step.Reply) == 550 && !strings.Contains(step.Reply, "5.7."):
@@ -146,6 +148,8 @@ func (j *judge) expn() {
 		step := s.Any("expn")
 		switch {
 		case step == nil:
+		case code(step.Reply)/100 == 4:
+			j.unknown(s.Where(), "repeat later", "put off: %s", firstLine(step.Reply))
 		case code(step.Reply) == 250:
 			j.warn(s.Where(), "expands a name that nobody has: %s", firstLine(step.Reply)).fix("%s", j.mend(s, "vrfy"))
 		default:

@@ -3,8 +3,6 @@ package mail
 import (
 	"strconv"
 	"strings"
-
-	"herald/wire"
 )
 
 var starttlsChecks = []Check{
@@ -30,6 +28,7 @@ func (j *judge) starttlsOffered() {
 		case s.refusal() != "":
 			j.unknown(s.Where(), nextAfter(s), "it would not talk to us, which says nothing about STARTTLS").with(s.refusal())
 		case s.down() || ehlo == nil: // R1, R12 tell
+		case s.Step("starttls", false) != nil && !s.offersTLS(): // a part of the facts is missing
 		case s.offersTLS():
 			j.pass(s.Where(), "offered")
 		default:
@@ -51,12 +50,10 @@ func (j *judge) starttlsWorks() {
 		case s.interrupted(): // S9 tells
 		case s.secured():
 			j.pass(s.Where(), "%s, %s", versionName(s.TLS.Version), suiteName(s.TLS.Suite))
+		case s.unseen():
+			j.unknown(s.Where(), s.nextOf(), "the server agrees; whether a handshake completes is not known: %s", s.why())
 		case s.TLS != nil:
-			k := s.TLS.Failure.Kind
-			f := j.fail(s.Where(), "the server agrees, and the handshake fails: %s", s.TLS.Failure).with(s.TLS.Failure.Text).fix("look at the server's log: a key that does not fit its certificate, a file that it cannot read, versions or suites that nobody else has")
-			if k == wire.Timeout {
-				f.State = Unknown
-			}
+			j.fail(s.Where(), "the server agrees, and the handshake fails: %s", s.TLS.Failure).with(s.TLS.Failure.Text).fix("look at the server's log: a key that does not fit its certificate, a file that it cannot read, versions or suites that nobody else has")
 		}
 	}
 }
@@ -103,6 +100,8 @@ func (j *judge) stripped() {
 		case tried != nil && code(tried.Reply) == 220:
 			j.fail(s.Where(), "STARTTLS is not offered, and agreed to when asked for: something takes it off the list on the way").with(s.Step("ehlo", false).Reply, "> STARTTLS", "< "+tried.Reply).
 				fix("compare with what EHLO is answered on the machine itself; look for a firewall or a proxy that rewrites SMTP")
+		case tried != nil && code(tried.Reply)/100 == 4:
+			j.unknown(s.Where(), nextAfter(s), "not offered, and put off when asked for: %s", firstLine(tried.Reply))
 		case tried != nil:
 			j.pass(s.Where(), "not offered, and refused: %s", firstLine(tried.Reply))
 		case s.offersTLS():
@@ -230,6 +229,8 @@ func (j *judge) implicitFirst() {
 			j.pass(s.Where(), "TLS from the first byte")
 		case s.Unasked != "":
 			j.fail(s.Where(), "speaks in the clear").with(s.Unasked).fix("wrap the port in TLS")
+		case s.unseen():
+			j.unknown(s.Where(), s.nextOf(), "no handshake was completed: %s", s.why())
 		case s.TLS != nil && s.TLS.Failure != nil:
 			j.fail(s.Where(), "no handshake: %s", s.TLS.Failure)
 		}
@@ -247,8 +248,8 @@ func (j *judge) withoutSNI() {
 			severity = Medium
 		}
 		switch {
-		case t.Failure != nil && t.Failure.Op == wire.OpDial:
-			j.unknown(s.Where(), "repeat later", "the second connection did not stand: %s", t.Failure.Kind)
+		case t.Failure != nil && !t.refused():
+			j.unknown(s.Where(), "repeat later: it may limit how often we may connect", "the handshake without a server name was not heard to its end: %s", t.Failure)
 		case t.Failure != nil:
 			j.warn(s.Where(), "without SNI there is no handshake: %s", t.Failure).sev(severity).fix("set a certificate for clients that send no name: many mail servers do not")
 		case len(t.Chain) > 0 && len(s.TLS.Chain) > 0 && t.Chain[0] == s.TLS.Chain[0]:

@@ -55,8 +55,8 @@ func (j *judge) daneAt(s *Service, d dane) {
 	case !ok && s.down():
 		j.unknown(s.Where(), "see R1", "no certificate was seen: %s", s.Failure.Kind)
 		return
-	case !ok && (!s.welcome() || s.putOff() || s.interrupted()):
-		j.unknown(s.Where(), "repeat later", "no certificate was seen")
+	case !ok && (s.unseen() || s.offered()):
+		j.unknown(s.Where(), s.nextOf(), "no certificate was seen: %s", s.why())
 		return
 	case !ok:
 		j.fail(s.Where(), "TLSA records are published, and there is no TLS: senders that know DANE do not deliver").with(records).fix("let STARTTLS work, or remove the records").sev(Critical)
@@ -65,7 +65,9 @@ func (j *judge) daneAt(s *Service, d dane) {
 		j.fail(s.Where(), "%s: senders that know DANE do not deliver", why).with(records).with(describe(chain)...).fix("publish the record of the key in use, before the key is used").record("%s", paste(d.owner, chain[0]))
 	case !d.answer.Authentic || d.insecureBase != "":
 		because := cmp.Or(d.insecureBase, "the TLSA records are not signed")
-		if !j.f.Trusted && !slices.ContainsFunc(j.f.Answers, func(a resolve.Answer) bool { return a.Authentic }) {
+		if d.unsure {
+			j.unknown(s.Where(), "ask again", "the record fits; whether it counts is not known: %s", because).with(records)
+		} else if !j.f.Trusted && !slices.ContainsFunc(j.f.Answers, func(a resolve.Answer) bool { return a.Authentic }) {
 			j.unknown(s.Where(), "ask a validating resolver that you trust: --dns ADDRESS", "the record fits; whether it is signed our resolver does not say").with(records)
 		} else {
 			j.fail(s.Where(), "the record fits, and does not count: %s", because).with(records).fix("sign the zones with DNSSEC, or remove the records").sev(Medium)
@@ -163,20 +165,22 @@ func (j *judge) stsDocument(d *Document) {
 	url := "https://mta-sts." + j.domain() + "/.well-known/mta-sts.txt"
 	switch {
 	case d == nil:
-		if len(j.f.Documents) == 0 && j.lookup("mta-sts."+j.domain(), dns.TypeA).Status == resolve.Found {
-			j.unknown(url, "gather again with documents", "the policy was not fetched")
-		} else {
+		if addrs, v4, v6 := resolve.Addresses(j.ctx, j.dns, "mta-sts."+j.domain()); len(addrs) > 0 {
+			j.unknown(url, "gather again, with documents", "the policy was not fetched")
+		} else if (v4.Known() || !j.unresolved(url, v4)) && (v6.Known() || !j.unresolved(url, v6)) {
 			j.fail(url, "announced, and mta-sts.%s has no address", j.domain()).fix("publish the host, or remove the record")
 		}
 		return
 	case d.Failure != nil:
 		f := j.fail(url, "announced, and cannot be fetched: %s", d.Failure).fix("serve the policy, or remove the record")
-		if d.Failure.Kind == "timeout" {
-			f.State = Unknown
+		if d.Failure.unheard() {
+			f.State, f.Fix = Unknown, "ask again; if it stays, see whether the web server answers from outside"
 		}
 		return
 	}
-	if chain, ok := j.f.Chain(d.Chain); ok {
+	if chain, ok := j.f.Chain(d.Chain); !ok {
+		j.unknown(url, "gather again", "the certificate of the policy host is not in the facts")
+	} else {
 		host := "mta-sts." + j.domain()
 		switch err := j.verify(chain); {
 		case covers(chain[0], []string{host}) == "":
@@ -260,13 +264,15 @@ func (j *judge) stsAgainstMX(url, body string, p stsPolicy) {
 		case s.down() || !s.welcome() && !s.secured(): // R1, R12 tell
 		case s.interrupted():
 			j.unknown(s.Where(), "see S9", "we did not go under TLS, since words came in the clear before it")
-		case !s.secured() && s.putOff():
-			j.unknown(s.Where(), "repeat later", "no TLS now, under mode enforce").with(stepText(s.Step("starttls", false)))
+		case s.unseen():
+			j.unknown(s.Where(), s.nextOf(), "whether TLS works, which mode enforce demands, is not known: %s", s.why()).with(stepText(s.Step("starttls", false)))
 		case !s.offered():
 			j.fail(s.Where(), "no TLS under mode enforce: senders do not deliver").sev(Critical).fix("%s", j.mend(s, "starttls-smtp"))
 		default:
 			chain, ok := j.f.Chain(s.TLS.Chain)
-			if ok && j.verify(chain) == nil && covers(chain[0], []string{s.Host}) != "" && j.at.Before(chain[0].NotAfter) && j.at.After(chain[0].NotBefore) {
+			if !ok {
+				j.unknown(s.Where(), "gather again", "its certificate is not in the facts")
+			} else if j.verify(chain) == nil && covers(chain[0], []string{s.Host}) != "" && j.at.Before(chain[0].NotAfter) && j.at.After(chain[0].NotBefore) {
 				j.pass(s.Where(), "passes the policy")
 			} else {
 				j.fail(s.Where(), "its certificate does not pass under mode enforce: senders do not deliver (C1 to C3 tell why)").with(describe(chain)...).fix("give it a certificate of a public authority for %s", s.Host)

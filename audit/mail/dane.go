@@ -133,6 +133,7 @@ type dane struct {
 	owner        string
 	names        []string // that a trust anchor's leaf may have
 	insecureBase string   // why the records do not count: the MX or the addresses are not secure
+	unsure       bool     // that could not be looked up
 }
 
 // daneOf looks the TLSA records of a port up, and whether they count: RFC 7672, 2.2 wants
@@ -164,6 +165,13 @@ func (j *judge) daneOf(s *Service) dane {
 	switch mx := j.lookup(j.f.Question.Domain, dns.TypeMX); {
 	case !secure:
 		d.insecureBase = "the addresses of " + s.Host + " are not signed"
+		for _, t := range []uint16{dns.TypeA, dns.TypeAAAA} {
+			if a := j.lookup(s.Host, t); !a.Known() {
+				d.insecureBase, d.unsure = "the addresses of "+s.Host+" could not be looked up: "+string(a.Status), true
+			}
+		}
+	case isMX(s) && j.f.Question.Domain != "" && !mx.Known():
+		d.insecureBase, d.unsure = "the MX records of "+j.f.Question.Domain+" could not be looked up: "+string(mx.Status), true
 	case isMX(s) && j.f.Question.Domain != "" && mx.Status == resolve.Found && !mx.Authentic:
 		d.insecureBase = "the MX records of " + j.f.Question.Domain + " are not signed"
 	}

@@ -111,7 +111,9 @@ func tested(policy string) string {
 // as none.
 func (j *judge) dmarcAt(domain string) (r *dmarcRecord, many int, answered bool) {
 	a := j.lookup("_dmarc."+domain, dns.TypeTXT)
-	if !a.Known() && a.Status != resolve.Unasked { // what a zone file leaves out is not there
+	// What lies above a zone file is not asked, and taken for not there.
+	above := a.Status == resolve.Unasked && domain != j.domain() && dns.IsSubDomain(domain, j.domain())
+	if !a.Known() && !above {
 		return nil, 0, false
 	}
 	for _, text := range a.Texts() {

@@ -159,6 +159,7 @@ type Document struct {
 	Type     string     `json:"type,omitempty"`
 	Location string     `json:"location,omitempty"`
 	Body     string     `json:"body,omitempty"`
+	Bytes    int        `json:"bytes,omitempty"` // of the body
 	Cut      bool       `json:"cut,omitempty"`
 	Chain    []string   `json:"chain,omitempty"`
 	Failure  *Failure   `json:"failure,omitempty"`

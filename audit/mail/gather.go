@@ -226,7 +226,7 @@ func (p *plan) fetch(role, url string) Document {
 	f := resolve.Fetcher{Records: p.dns, Transport: p.g.Caller.Transport, UserAgent: p.g.Caller.Manners.UserAgent}
 	got := f.Get(p.ctx, url)
 	d := Document{Role: role, URL: got.URL, Addr: got.Addr, Status: got.Status, Type: got.Type, Location: got.Location,
-		Body: string(got.Body), Cut: got.Cut, MS: ms(got.Took)}
+		Body: string(got.Body), Bytes: len(got.Body), Cut: got.Cut, MS: ms(got.Took)}
 	if got.Failure != nil {
 		d.Failure = failure("fetch", got.Failure)
 	}

@@ -114,7 +114,7 @@ func (s *Service) offersTLS() bool {
 }
 
 // secured says that a handshake was completed.
-func (s *Service) secured() bool { return s.TLS != nil && s.TLS.Failure == nil }
+func (s *Service) secured() bool { return s.TLS != nil && s.TLS.Failure == nil && s.TLS.Version != 0 }
 
 // refused says that the server answered the hello by refusing it.
 func (t *TLS) refused() bool {

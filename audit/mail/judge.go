@@ -92,10 +92,10 @@ type Options struct {
 
 // Judge gives a verdict on the facts. It does no input or output.
 func Judge(f *Facts, o Options) []Finding {
-	reached := *f
+	reached := settled(f)
 	var unreached []*Service
-	reached.Services, unreached = reachedOf(f.Services)
-	j := judgeOf(context.Background(), &reached, resolve.NewRecorded(f.Answers), o)
+	reached.Services, unreached = reachedOf(reached.Services)
+	j := judgeOf(context.Background(), reached, resolve.NewRecorded(reached.Answers), o)
 	j.unreached = unreached
 	for _, c := range Checks {
 		if c.Area != tripArea || f.RoundTrip != nil {
@@ -162,6 +162,7 @@ type judge struct {
 	check    Check
 	findings []Finding
 	products map[*Service]product
+	trusted  map[string]error // verdicts on chains, by their bytes
 
 	unreached []*Service // that we could not ask, which says nothing about them
 }
@@ -184,7 +185,7 @@ func reachedOf(all []*Service) (reached, unreached []*Service) {
 type product struct{ name, version string }
 
 func judgeOf(ctx context.Context, f *Facts, records resolve.Records, o Options) *judge {
-	j := &judge{ctx: ctx, f: f, dns: records, o: o, at: o.At, products: map[*Service]product{}}
+	j := &judge{ctx: ctx, f: f, dns: records, o: o, at: o.At, products: map[*Service]product{}, trusted: map[string]error{}}
 	if j.at.IsZero() {
 		j.at = f.Began
 	}

@@ -320,6 +320,7 @@ func rootsOf(file *audit.File, facts *audit.Facts) *x509.CertPool {
 
 // compare holds what is expected beyond the checks against the facts.
 func (e *domainExpected) compare(f *Facts, o Options) []audit.Finding {
+	f = settled(f)
 	j := judgeOf(context.Background(), f, resolve.NewRecorded(f.Answers), o)
 	var list []audit.Finding
 	add := func(id, severity, expected, seen string, holds bool) {
