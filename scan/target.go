@@ -9,9 +9,11 @@ import (
 	"math/big"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
+	"herald/probes"
 	"herald/wire"
 )
 
@@ -130,21 +132,25 @@ func (s *Spec) takeScheme(scheme string) error {
 		s.Protocol, s.Security = e.Protocol, e.Security
 		return nil
 	}
-	known := map[string]bool{}
-	for _, p := range Ports() {
-		for _, e := range p.Expected {
-			known[e.Protocol] = true
-		}
-	}
-	if known[name] {
+	if isProtocol(name) {
 		s.Protocol, s.Security = name, wire.Plain
 		return nil
 	}
-	if plain, ok := strings.CutSuffix(name, "s"); ok && known[plain] {
+	if plain, ok := strings.CutSuffix(name, "s"); ok && isProtocol(plain) {
 		s.Protocol, s.Security = plain, wire.TLS
 		return nil
 	}
 	return fmt.Errorf("target %q: unknown scheme %q; write a protocol of 'herald probes', with a final s for TLS", s.Text, scheme)
+}
+
+// isProtocol says whether there is a probe of that name, or a port that promises it.
+func isProtocol(name string) bool {
+	if probes.Named(name) != nil {
+		return true
+	}
+	return slices.ContainsFunc(Ports(), func(p *KnownPort) bool {
+		return slices.ContainsFunc(p.Expected, func(e Expected) bool { return e.Protocol == name })
+	})
 }
 
 func splitHostPorts(text string) (host, ports string, err error) {

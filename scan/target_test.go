@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"herald/probes"
+	"herald/wire"
 )
 
 func TestParseSpec(t *testing.T) {
@@ -67,6 +68,19 @@ func TestParseSpecRefuses(t *testing.T) {
 	} {
 		if s, err := ParseSpec(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q gives %v, %v; want an error with %q", text, s, err, want)
+		}
+	}
+}
+
+// What the error of an unknown scheme tells to write is a scheme.
+func TestEveryProbeIsAScheme(t *testing.T) {
+	for _, p := range probes.All() {
+		name := p.Info().Name
+		for scheme, security := range map[string]wire.Security{name: wire.Plain, name + "s": wire.TLS} {
+			s, err := ParseSpec(scheme + "://127.0.0.1:1")
+			if err != nil || s.Protocol != name || s.Security != security {
+				t.Errorf("%s:// is %q, %q, %v", scheme, s.Protocol, s.Security, err)
+			}
 		}
 	}
 }

@@ -54,7 +54,7 @@ nagios it is that of a monitoring plugin: 0 OK, 1 warning, 2 critical, 3 unknown
   herald audit docker-compose.yml --wait
   herald audit herald.yaml --facts facts.json && herald audit herald.yaml --from facts.json --format junit -o report.xml
   herald audit learn mail.example.org:25,465,587 > herald.yaml`,
-		Args: cobra.ExactArgs(1),
+		Args: arguments(1, 1, "a file: herald.yaml or docker-compose.yml"),
 		RunE: func(c *cobra.Command, args []string) error { return runAudit(c, f, args[0]) },
 	}
 	fl := c.Flags()

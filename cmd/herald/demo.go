@@ -33,7 +33,7 @@ func demoCommand() *cobra.Command {
 		Short: "scan recorded servers, played on loopback: a first look",
 		Long: `Demo plays recorded conversations of real servers from listeners on loopback, on odd
 ports that promise nothing, and scans them. It needs no server and no network.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return runDemo(c, f) },
 	}
 	c.Flags().StringVar(&f.format, "format", "table", "table or jsonl")

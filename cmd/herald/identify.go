@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -75,7 +74,7 @@ func runIdentify(c *cobra.Command, f *identifyFlags, args []string) error {
 	}
 	r := identifier{set: set, options: options, write: write, complaints: c.ErrOrStderr()}
 	for _, name := range args {
-		if err := r.file(c.InOrStdin(), name); err != nil {
+		if err := r.file(c, name); err != nil {
 			return errors.Join(err, end())
 		}
 	}
@@ -133,16 +132,12 @@ type identifier struct {
 // mostComplaints are told one by one; the rest is counted.
 const mostComplaints = 20
 
-func (r *identifier) file(stdin io.Reader, name string) error {
-	in := stdin
-	if name != "-" {
-		file, err := os.Open(name)
-		if err != nil {
-			return usagef("identify: %w", err)
-		}
-		defer file.Close()
-		in = file
+func (r *identifier) file(c *cobra.Command, name string) error {
+	in, err := openInput(c, name)
+	if err != nil {
+		return usagef("identify: %w", err)
 	}
+	defer in.Close()
 	for item, err := range recorded.Read(name, in, r.options) {
 		var bad *recorded.BadRecord
 		switch {

@@ -15,7 +15,7 @@ func auditSchemaCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema",
 		Short: "print the JSON Schema of expectations files",
-		Args:  cobra.NoArgs,
+		Args:  noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			_, err := c.OutOrStdout().Write(audit.Schema)
 			return err
@@ -33,7 +33,7 @@ func auditLearnCommand() *cobra.Command {
 right after passes. Versions, dates and delays become ranges. Of a target without
 ports the open ones are written; of one with ports, the closed ones too.`,
 		Example: `  herald audit learn mail.example.org:25,465,587,993 > herald.yaml`,
-		Args:    cobra.MinimumNArgs(1),
+		Args:    arguments(1, -1, "a target like mail.example.org:25"),
 		RunE: func(c *cobra.Command, args []string) error {
 			facts, err := learnFacts(c.Context(), args, ports, timeout)
 			if err != nil {

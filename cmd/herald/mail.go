@@ -67,7 +67,7 @@ determined, and nothing fails. With --format nagios it is that of a monitoring p
   herald mail --services 172.16.238.11:25,172.16.238.11:993
   herald mail --services mx://127.0.0.1:10025,127.0.0.1:10993
   herald mail example.org --facts facts.json && herald mail --from facts.json --why`,
-		Args: cobra.MaximumNArgs(1),
+		Args: arguments(0, 1, "one domain"),
 		RunE: func(c *cobra.Command, args []string) error { return runMail(c, f, args) },
 	}
 	fl := c.Flags()

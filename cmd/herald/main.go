@@ -100,11 +100,6 @@ Exit status: 0 done, 1 done with trouble of our own, 2 wrong usage.`,
 	})
 	root.AddCommand(scanCommand(), portsCommand(), probesCommand(), replayCommand(), identifyCommand(), signaturesCommand(), demoCommand(), versionCommand(),
 		auditCommand(), mailCommand(), diffCommand(), waitCommand())
-	for _, c := range root.Commands() {
-		if args := c.Args; args != nil {
-			c.Args = func(c *cobra.Command, given []string) error { return usage(args(c, given)) }
-		}
-	}
 	root.Args = func(c *cobra.Command, given []string) error {
 		if len(given) > 0 {
 			return usagef("unknown command %q (see 'herald --help')", given[0])
@@ -113,6 +108,35 @@ Exit status: 0 done, 1 done with trouble of our own, 2 wrong usage.`,
 	}
 	root.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 	return root
+}
+
+// arguments are how many a command takes, beside its flags; most is -1 for any number. What
+// they are is said where their number is wrong.
+func arguments(least, most int, what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, given []string) error {
+		switch {
+		case len(given) < least:
+			return usagef("%s: wants %s (see '%s --help')", c.Name(), what, c.CommandPath())
+		case most >= 0 && len(given) > most:
+			return usagef("%s: wants %s, and nothing more: %q (see '%s --help')", c.Name(), what, given[most], c.CommandPath())
+		}
+		return nil
+	}
+}
+
+func noArguments(c *cobra.Command, given []string) error {
+	if len(given) > 0 {
+		return usagef("%s: takes no arguments: %q (see '%s --help')", c.Name(), given[0], c.CommandPath())
+	}
+	return nil
+}
+
+// openInput opens a file that the user names; "-" is standard input.
+func openInput(c *cobra.Command, name string) (io.ReadCloser, error) {
+	if name == "-" {
+		return io.NopCloser(c.InOrStdin()), nil
+	}
+	return os.Open(name)
 }
 
 // flagsFromEnvironment sets every flag that was not given from HERALD_ and its name in

@@ -93,7 +93,7 @@ func probesCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "probes",
 		Short: "list the protocols that herald speaks",
-		Args:  cobra.NoArgs,
+		Args:  noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			switch format {
 			case "table":

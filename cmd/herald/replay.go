@@ -23,7 +23,7 @@ through the same walk as a scan: the first connection of the record is the first
 the walk opens. Where it took place is read from its first note ("# herald scan TARGET"),
 or else from what it concludes ("= port 5269", "= confirmed xmpp") and from its first
 words. A wrong answer can be reported with a transcript alone.`,
-		Args: cobra.MinimumNArgs(1),
+		Args: arguments(1, -1, "a transcript: a file of herald scan --transcripts"),
 		RunE: func(c *cobra.Command, args []string) error {
 			set, err := f.set(fingerprint.Builtin(), c.ErrOrStderr())
 			if err != nil {

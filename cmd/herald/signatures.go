@@ -71,7 +71,7 @@ func listCommand() *cobra.Command {
 		Short: "list the signatures in the order in which they are tried",
 		Example: `  herald signatures list --protocol ftp
   herald signatures list --key http.header.server --product nginx`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			_, all, err := f.locate(fingerprint.Builtin(), c.ErrOrStderr())
 			if err != nil {

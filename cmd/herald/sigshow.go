@@ -19,7 +19,7 @@ func showCommand() *cobra.Command {
 		Use:     "show ID…",
 		Short:   "show a signature whole, with its examples",
 		Example: `  herald signatures show smtp-postfix`,
-		Args:    cobra.MinimumNArgs(1),
+		Args:    arguments(1, -1, "an id of herald signatures list"),
 		RunE: func(c *cobra.Command, ids []string) error {
 			builtin, err := fingerprint.Load(fingerprint.Files()) // with examples
 			if err != nil {

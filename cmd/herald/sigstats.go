@@ -32,7 +32,7 @@ func statsCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "stats",
 		Short: "count the signatures and what they tell",
-		Args:  cobra.NoArgs,
+		Args:  noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if by != "protocol" && by != "key" {
 				return usagef("--by %q: protocol or key", by)

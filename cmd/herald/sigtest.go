@@ -33,7 +33,7 @@ a built-in one (ftp.yaml) takes its place; a products.yaml adds products.
 Exit status: 0 no problem (warnings aside), 1 problems, 2 a file that can not be read.`,
 		Example: `  herald signatures test mine.yaml
   herald signatures test fingerprint/db/ftp.yaml`,
-		Args: cobra.MinimumNArgs(1),
+		Args: arguments(1, -1, "a file of signatures"),
 		RunE: func(c *cobra.Command, args []string) error { return testSignatures(c.OutOrStdout(), args) },
 	}
 }

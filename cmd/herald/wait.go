@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,9 +25,12 @@ container's HEALTHCHECK.
 
 Exit status: 0 all answer, 1 one does not in time, 2 wrong usage.`,
 		Example: `  herald wait localhost:25 --for smtp --timeout 30s`,
-		Args:    cobra.MinimumNArgs(1),
+		Args:    arguments(1, -1, "a target like localhost:25"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if protocol != "" && probes.Named(protocol) == nil {
+				if plain := strings.TrimSuffix(protocol, "s"); probes.Named(plain) != nil {
+					return usagef("--for %s: the protocol is %s; that it is spoken inside TLS is said by the target: %s://%s", protocol, plain, protocol, args[0])
+				}
 				return usagef("--for: unknown protocol %q; see 'herald probes'", protocol)
 			}
 			if timeout <= 0 {
