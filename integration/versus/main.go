@@ -105,7 +105,7 @@ func (s *score) add(want integration.Served, got told, verbose bool, name string
 			fmt.Fprintf(os.Stderr, "%s: %s (%s): %s %q, said %q\n", name, want, want.Published, what, wanted, said)
 		}
 	}
-	named := got.protocol == want.Protocol || slices.Contains(aliases[want.Protocol], got.protocol)
+	named := got.protocol == want.Protocol || slices.ContainsFunc(aliases[want.Protocol], func(alias string) bool { return strings.HasPrefix(got.protocol, alias) })
 	if s.protocol.count(named, got.protocol); !named {
 		tell("protocol", want.Protocol, got.protocol)
 	}
@@ -142,12 +142,12 @@ var products = map[string][]string{
 	"GNU lsh": {"lshd"}, "gearmand": {"Gearman"}, "Python http.server": {"SimpleHTTPServer"},
 }
 
-// aliases are nmap's names of services, by ours.
+// aliases are how nmap's names of services begin, by ours.
 var aliases = map[string][]string{
-	"dns": {"domain"}, "smb": {"netbios-ssn", "microsoft-ds"}, "lpd": {"printer"}, "http": {"ipp", "http-alt", "https", "http-proxy"}, "x11": {"X11", "x11"},
+	"dns": {"domain"}, "smb": {"netbios-ssn", "microsoft-ds"}, "lpd": {"printer"}, "http": {"ipp", "http"}, "x11": {"X11"},
 	"xmpp": {"jabber", "xmpp-client"}, "distcc": {"distccd"}, "gpsd": {"gpsd-ng"}, "svn": {"svnserve"}, "memcached": {"memcache"}, "rlogin": {"login"},
 	"rsh": {"shell"}, "mumble": {"murmur"}, "tor": {"tor-orport"}, "beanstalkd": {"beanstalk"}, "socks5": {"socks-proxy", "tor-socks"}, "socks4": {"socks-proxy"},
-	"http-proxy": {"squid-http"}, "sieve": {"managesieve", "sieve"}, "ldap": {"ldap"}, "icecast": {"http"}, "amqp": {"amqp"}, "ident": {"auth"}, "cvs": {"cvspserver"}, "nsca": {"nagios-nsca"},
+	"http-proxy": {"squid-http"}, "sieve": {"managesieve", "sieve"}, "ldap": {"ldap"}, "icecast": {"http"}, "amqp": {"amqp"}, "ident": {"auth"}, "cvs": {"cvspserver"}, "mqtt": {"mosquitto"}, "nsca": {"nagios-nsca"},
 }
 
 func askHerald(zoo []integration.Served) (map[netip.AddrPort]told, error) {
