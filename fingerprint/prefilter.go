@@ -41,13 +41,13 @@ func newPrefilter(rules []*rule) *prefilter {
 	rarity := windowCounts(rules)
 	bySize := [window + 1][]pick{}
 	for i, r := range rules {
-		place := rarest(r.need, &rarity)
+		place := rarest(r.need, rarity)
 		if place == nil {
 			p.always[i/64] |= 1 << (i % 64)
 			continue
 		}
 		for _, literal := range place {
-			offset, _ := rarestWindow(literal, &rarity)
+			offset, _ := rarestWindow(literal, rarity)
 			n := min(len(literal), window)
 			bySize[n] = append(bySize[n], pick{pack(literal[offset : offset+n]), use{int32(i), int32(offset), literal}})
 		}
@@ -65,7 +65,8 @@ type counts [4096]uint16
 
 func (c *counts) of(w string) *uint16 { return &c[hash(pack(w))>>20] }
 
-func windowCounts(rules []*rule) (c counts) {
+func windowCounts(rules []*rule) *counts {
+	c := new(counts) // 8 KiB: too much for the stack of a worker
 	for _, r := range rules {
 		for _, place := range r.need {
 			for _, literal := range place {

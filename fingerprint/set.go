@@ -258,7 +258,7 @@ func (s *Set) each(key string, sent []byte, do func(*rule, *program, reading, []
 
 func (k *search) each(t reading, decided bool, do func(*rule, *program, reading, []int)) bool {
 	filter := k.prefilter()
-	var small [32]uint64 // 2,048 rules of one key; beyond, an allocation
+	var small [12]uint64 // 768 rules of one key; beyond, an allocation
 	found := small[:]
 	if words := (len(k.rules) + 63) / 64; words > len(small) {
 		found = make([]uint64, words)
@@ -312,50 +312,69 @@ func isASCII(b []byte) bool {
 // claim appends what a matching rule says, and what follows from its product and system.
 func (s *Set) claim(dst []Claim, r *rule, p *program, t reading, m []int) []Claim {
 	start := len(dst)
-	value := func(field string) string {
-		for _, c := range dst[start:] {
-			if c.Field == field {
-				return c.Value
-			}
-		}
-		return ""
-	}
-	add := func(field, v string) {
-		dst = append(dst, Claim{Field: field, Value: v, Signature: r.ID, Key: r.On, Certainty: r.Certainty, Behaviour: r.Behaviour})
-	}
-	for _, c := range p.claims {
+	for i := range p.claims {
+		c := &p.claims[i]
 		if v := c.fill(t, m); v != "" {
-			add(c.field, v)
+			dst = r.claim(dst, c.field, v)
 		}
 	}
-	product, system := value("product"), value("os")
-	known := s.catalogue()
-	given := dst[start:]
-	if p := known.byName[product]; p != nil {
-		if p.Vendor != "" && value("vendor") == "" {
-			add("vendor", p.Vendor)
-		}
-		if p.CPE != "" && !namesCPE(given, func(part string) bool { return part == p.Part || part != "o" }) {
-			add("cpe", cpeName(p.CPE, value("version")))
-		}
-	}
-	if p := known.byName[system]; p != nil && p.CPE != "" && system != product {
-		if !namesCPE(given, func(part string) bool { return part == "o" }) {
-			add("cpe", cpeName(p.CPE, value("os_version")))
-		}
-	}
+	product := first(dst[start:], "product")
+	dst = s.implied(dst, start, r, product)
 	for i := range dst[start:] {
 		dst[start+i].Product = product
 	}
 	return dst
 }
 
+// implied appends the vendor and the CPE names that follow from a product and a system.
+func (s *Set) implied(dst []Claim, start int, r *rule, product string) []Claim {
+	given := dst[start:]
+	known := s.catalogue()
+	if p := known.byName[product]; p != nil {
+		if p.Vendor != "" && first(given, "vendor") == "" {
+			dst = r.claim(dst, "vendor", p.Vendor)
+		}
+		if p.CPE != "" && !namesCPE(given, func(part string) bool { return part == p.Part || part != "o" }) {
+			dst = r.claim(dst, "cpe", cpeName(p.CPE, first(given, "version")))
+		}
+	}
+	system := first(given, "os")
+	if p := known.byName[system]; p != nil && p.CPE != "" && system != product {
+		if !namesCPE(given, func(part string) bool { return part == "o" }) {
+			dst = r.claim(dst, "cpe", cpeName(p.CPE, first(given, "os_version")))
+		}
+	}
+	return dst
+}
+
+// claim appends one claim of the rule.
+//
+//go:noinline
+func (r *rule) claim(dst []Claim, field, value string) []Claim {
+	return append(dst, Claim{Field: field, Value: value, Signature: r.ID, Key: r.On, Certainty: r.Certainty, Behaviour: r.Behaviour})
+}
+
+// first is the value of the first claim of a field, "" for none.
+func first(given []Claim, field string) string {
+	for i := range given {
+		if given[i].Field == field {
+			return given[i].Value
+		}
+	}
+	return ""
+}
+
 // namesCPE tells whether a signature gives a CPE name of some part (a, o or h) itself.
 func namesCPE(given []Claim, fits func(part string) bool) bool {
-	return slices.ContainsFunc(given, func(c Claim) bool {
-		part, _, _ := strings.Cut(strings.TrimPrefix(c.Value, "cpe:2.3:"), ":")
-		return c.Field == "cpe" && fits(part)
-	})
+	for i := range given {
+		if given[i].Field == "cpe" {
+			part, _, _ := strings.Cut(strings.TrimPrefix(given[i].Value, "cpe:2.3:"), ":")
+			if fits(part) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // fill returns the value of a claim; "" where all groups of its template are empty. In a CPE

@@ -45,7 +45,7 @@ func TestEndlessWordsEnd(t *testing.T) {
 	} {
 		t.Run(test.probe.Info().Name+" "+test.what, func(t *testing.T) {
 			how := &wire.Replay{Transcript: spoken([]byte(test.words), false), AnyWords: true}
-			c, err := wire.Caller{Transport: how}.Open(context.Background(), wire.Endpoint{Addr: netip.MustParseAddrPort("127.0.0.1:1")})
+			c, err := (&wire.Caller{Transport: how}).Open(context.Background(), wire.Endpoint{Addr: netip.MustParseAddrPort("127.0.0.1:1")})
 			if err != nil {
 				t.Fatal(err)
 			}

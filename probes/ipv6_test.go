@@ -89,7 +89,7 @@ func TestQuestionsOverIPv6(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := wire.Caller{Transport: six{&wire.Replay{Transcript: tr}}}.Open(context.Background(), wire.Endpoint{Addr: netip.MustParseAddrPort("[::1]:21")})
+		c, err := (&wire.Caller{Transport: six{&wire.Replay{Transcript: tr}}}).Open(context.Background(), wire.Endpoint{Addr: netip.MustParseAddrPort("[::1]:21")})
 		if err != nil {
 			t.Fatal(err)
 		}

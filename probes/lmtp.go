@@ -47,7 +47,7 @@ func (lmtp) Recognize(greeting []byte) Likeness {
 }
 
 func (lmtp) Converse(c *wire.Conversation, o *Observation) error {
-	d := mailDialogue{c: c, o: o, protocol: "lmtp"}
+	d := &mailDialogue{c, o, &lmtpInfo}
 	greeting, err := readStrictReply(c)
 	o.Note("lmtp.greeting", greeting.Text)
 	switch {
@@ -62,7 +62,7 @@ func (lmtp) Converse(c *wire.Conversation, o *Observation) error {
 	return d.quit()
 }
 
-func (d mailDialogue) lhlo() (reply, error) {
+func (d *mailDialogue) lhlo() (reply, error) {
 	hello, err := d.ask("lhlo", "LHLO "+helloName(d.c))
 	switch {
 	case err != nil:

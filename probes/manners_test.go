@@ -16,7 +16,7 @@ import (
 func play(t *testing.T, r recorded, m wire.Manners) (said []byte, o *probes.Observation, upgraded bool) {
 	t.Helper()
 	how := &wire.Replay{Transcript: r.transcript, AnyWords: true}
-	c, err := wire.Caller{Transport: how, Manners: m}.Open(context.Background(), wire.Endpoint{Addr: netip.MustParseAddrPort("127.0.0.1:1")})
+	c, err := (&wire.Caller{Transport: how, Manners: m}).Open(context.Background(), wire.Endpoint{Addr: netip.MustParseAddrPort("127.0.0.1:1")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -72,7 +72,7 @@ func meetAll(t *testing.T, s wiretest.Server) (conversations int64) {
 func meet(t *testing.T, name string, p probes.Probe, e wire.Endpoint) {
 	limits := wiretest.Limits
 	limits.Dial = time.Minute // no matter how busy the machine: a connection to loopback stands
-	c, err := wire.Caller{Limits: limits}.Open(context.Background(), e)
+	c, err := (&wire.Caller{Limits: limits}).Open(context.Background(), e)
 	if c == nil {
 		if wire.KindOf(err) != wire.Reset {
 			t.Errorf("%s: %v", name, err)

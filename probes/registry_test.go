@@ -120,7 +120,7 @@ func converse(t testing.TB, p probes.Probe, tr *wire.Transcript, how torn) outco
 	if events := tr.Exchanges[0].Events; len(events) > 0 && events[0].Mark == '!' {
 		endpoint.Security = wire.TLS
 	}
-	c, err := wire.Caller{Transport: &wire.Replay{Transcript: tr, Piece: how.piece, Cut: how.cut}}.Open(context.Background(), endpoint)
+	c, err := (&wire.Caller{Transport: &wire.Replay{Transcript: tr, Piece: how.piece, Cut: how.cut}}).Open(context.Background(), endpoint)
 	if c == nil {
 		t.Fatalf("the replay does not open: %v", err)
 	}
@@ -409,7 +409,7 @@ func FuzzConverse(f *testing.F) {
 			tr := spoken(script, closes)
 			for _, security := range []wire.Security{wire.Plain, wire.TLS} {
 				how := &wire.Replay{Transcript: tr, Piece: int(piece), AnyWords: true}
-				c, err := wire.Caller{Transport: how}.Open(context.Background(), wire.Endpoint{Addr: netip.MustParseAddrPort("127.0.0.1:1"), Security: security})
+				c, err := (&wire.Caller{Transport: how}).Open(context.Background(), wire.Endpoint{Addr: netip.MustParseAddrPort("127.0.0.1:1"), Security: security})
 				if err != nil {
 					t.Fatal(err)
 				}

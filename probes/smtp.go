@@ -72,7 +72,7 @@ func domainFollows(greeting []byte) bool {
 }
 
 func (smtp) Converse(c *wire.Conversation, o *Observation) error {
-	d := mailDialogue{c: c, o: o, protocol: "smtp"}
+	d := &mailDialogue{c, o, &smtpInfo}
 	greeting, err := readStrictReply(c)
 	o.Note("smtp.greeting", greeting.Text)
 	switch {
@@ -97,7 +97,7 @@ func (smtp) Converse(c *wire.Conversation, o *Observation) error {
 
 // ehlo introduces us, by HELO where EHLO is refused. Both are agreed to by 250 and nothing else
 // (RFC 5321, 4.3.2).
-func (d mailDialogue) ehlo() (reply, error) {
+func (d *mailDialogue) ehlo() (reply, error) {
 	name := helloName(d.c)
 	hello, err := d.ask("ehlo", "EHLO "+name)
 	switch {
@@ -112,6 +112,11 @@ func (d mailDialogue) ehlo() (reply, error) {
 	case wantsLogin(hello):
 		return hello, d.other("EHLO is answered with a demand for a login")
 	}
+	return d.helo(name)
+}
+
+// helo introduces us as RFC 821 had it.
+func (d *mailDialogue) helo(name string) (reply, error) {
 	helo, err := d.ask("helo", "HELO "+name)
 	switch {
 	case err != nil:
@@ -131,8 +136,8 @@ var errRefused = errors.New("neither EHLO nor HELO is accepted")
 
 // greetLocally goes on as LMTP where the server takes LHLO. What it has said until then is
 // an LMTP server's words, and is noted as such.
-func (d mailDialogue) greetLocally() error {
-	local := mailDialogue{c: d.c, o: d.o, protocol: lmtpInfo.Name}
+func (d *mailDialogue) greetLocally() error {
+	local := &mailDialogue{d.c, d.o, &lmtpInfo}
 	return local.talk(func() (reply, error) {
 		hello, err := local.lhlo()
 		if err == nil && d.o.Protocol == "" {
@@ -181,14 +186,24 @@ func isDigit(b byte) bool { return b >= '0' && b <= '9' }
 
 // mailDialogue is what SMTP and LMTP share (RFC 2033, 4: LMTP is SMTP with LHLO for EHLO).
 type mailDialogue struct {
-	c        *wire.Conversation
-	o        *Observation
-	protocol string
+	c    *wire.Conversation
+	o    *Observation
+	info *Info // of the protocol
+}
+
+// note keeps an answer under the protocol's own key.
+func (d *mailDialogue) note(what string, text []byte) {
+	for i := range d.info.Keys {
+		if key := d.info.Keys[i].Name; key[len(d.info.Name)+1:] == what {
+			d.o.Note(key, text)
+			return
+		}
+	}
 }
 
 // talk introduces us, goes under TLS where that is offered, introduces us again, and
 // leaves.
-func (d mailDialogue) talk(introduce func() (reply, error)) error {
+func (d *mailDialogue) talk(introduce func() (reply, error)) error {
 	hello, err := introduce()
 	if err != nil {
 		return err
@@ -223,7 +238,7 @@ func (d mailDialogue) talk(introduce func() (reply, error)) error {
 // comes until the server closes or falls silent: where HELP is refused, some servers sit out
 // a pause before they answer QUIT (Courier 1.0: 8 seconds), and that answer tells nothing
 // that would be worth it.
-func (d mailDialogue) helpAndQuit() error {
+func (d *mailDialogue) helpAndQuit() error {
 	const most = 64 << 10 // bytes in both replies
 	if err := d.c.Say([]byte("HELP\r\nQUIT\r\n")); err != nil {
 		return err
@@ -237,7 +252,7 @@ func (d mailDialogue) helpAndQuit() error {
 		if r, both = cutReply(both); len(r.Text) == 0 {
 			break
 		}
-		d.o.Note(d.protocol+"."+what, r.Text)
+		d.note(what, r.Text)
 		if r.Code == 0 {
 			return d.c.Malformed("a reply begins with three digits", r.Text)
 		}
@@ -259,7 +274,7 @@ func saysGoodbye(text []byte) bool {
 }
 
 // ask says a command and notes its reply.
-func (d mailDialogue) ask(what, command string) (reply, error) {
+func (d *mailDialogue) ask(what, command string) (reply, error) {
 	if err := d.c.Send(command); err != nil {
 		return reply{}, err
 	}
@@ -267,26 +282,26 @@ func (d mailDialogue) ask(what, command string) (reply, error) {
 }
 
 // hear reads a reply and notes it.
-func (d mailDialogue) hear(what string) (reply, error) {
+func (d *mailDialogue) hear(what string) (reply, error) {
 	r, err := readStrictReply(d.c)
-	d.o.Note(d.protocol+"."+what, r.Text)
+	d.note(what, r.Text)
 	return r, err
 }
 
-func (d mailDialogue) quit() error {
+func (d *mailDialogue) quit() error {
 	if err := d.c.Send("QUIT"); err != nil {
 		return onlyMalformed(err)
 	}
 	return d.lastWord()
 }
 
-func (d mailDialogue) lastWord() error {
+func (d *mailDialogue) lastWord() error {
 	_, err := d.hear("quit")
 	return onlyMalformed(err)
 }
 
 // other takes leave without waiting and says that this is somebody else's server.
-func (d mailDialogue) other(why string) error {
+func (d *mailDialogue) other(why string) error {
 	d.c.Send("QUIT")
 	return fmt.Errorf("%s: %w", why, ErrOtherProtocol)
 }

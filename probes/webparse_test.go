@@ -101,7 +101,7 @@ func replayed(t *testing.T, text string, at string, m wire.Manners) (*wire.Conve
 		t.Fatal(err)
 	}
 	e := wire.Endpoint{Addr: netip.MustParseAddrPort(at)}
-	c, err := wire.Caller{Transport: &wire.Replay{Transcript: transcript}, Manners: m}.Open(context.Background(), e)
+	c, err := (&wire.Caller{Transport: &wire.Replay{Transcript: transcript}, Manners: m}).Open(context.Background(), e)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +242,7 @@ func FuzzWeb(f *testing.F) {
 			}
 			stranger := &stranger{says: [][]byte{first, second}}
 			e := wire.Endpoint{Addr: netip.MustParseAddrPort("192.0.2.1:8080")}
-			c, err := wire.Caller{Transport: stranger, Manners: wire.Manners{Favicon: true}}.Open(context.Background(), e)
+			c, err := (&wire.Caller{Transport: stranger, Manners: wire.Manners{Favicon: true}}).Open(context.Background(), e)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -196,9 +196,11 @@ func (w *walk) questions(security wire.Security) []string {
 // askTLS opens with a handshake; inside, the walk begins again with listening.
 func (w *walk) askTLS(why string) {
 	w.asked++
-	w.caller.Limits.TLS = max(w.replyTime(nil), handshakeReply)
+	usual, hasty := w.caller, *w.caller
+	hasty.Limits.TLS = max(w.replyTime(nil), handshakeReply)
+	w.caller = &hasty
 	c := w.connect(wire.TLS, why)
-	w.caller.Limits.TLS = 0
+	w.caller = usual
 	switch {
 	case c == nil:
 	case c.Failure() != nil:

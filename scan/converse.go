@@ -140,6 +140,8 @@ func (w *walk) hangUp(c *call, err error) {
 }
 
 // step notes why something was done, for those who want to know.
+//
+//go:noinline
 func (w *walk) step(c *call, what, why string) {
 	if !w.options.Explain {
 		return

@@ -36,8 +36,8 @@ type dispatcher struct {
 	hosts   map[netip.Addr]*host
 	resting rests // hosts that pushed back, the one first that may be visited first
 	nets    map[netip.Prefix]int
-	ready   []work // may begin, in order
-	waiting int    // in the queues of hosts
+	ready   []*work // may begin, in order
+	waiting int     // in the queues of hosts
 	due     time.Time
 
 	families map[uint64]int // by position: how many endpoints of a target with several went out, where not yet all
@@ -47,7 +47,7 @@ type dispatcher struct {
 // host is what goes on at one address.
 type host struct {
 	all, mail int
-	queue     []work
+	queue     []*work
 	strikes   int       // how often in a row it pushed back
 	until     time.Time // when it may be visited again
 }
@@ -74,7 +74,7 @@ func (r *rests) Pop() any {
 
 // returned is what a worker reports of finished work.
 type returned struct {
-	work
+	*work
 	pushedBack bool // 421, 429, resets: the address wants us to go slower
 }
 
@@ -88,13 +88,13 @@ const mostWaiting = 4096
 
 // run dispatches until everything that came in went out, or ctx ends; then it closes out.
 // When drain is closed, what waits is dropped, except the rest of targets that were begun.
-func (d *dispatcher) run(ctx context.Context, drain <-chan struct{}, in <-chan work, out chan<- work, back <-chan returned) {
+func (d *dispatcher) run(ctx context.Context, drain <-chan struct{}, in <-chan *work, out chan<- *work, back <-chan returned) {
 	defer close(out)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for in != nil || len(d.ready) > 0 || d.waiting > 0 {
-		var next work
-		to, from := chan<- work(nil), in
+		var next *work
+		to, from := chan<- *work(nil), in
 		now := time.Now()
 		if len(d.ready) > 0 && !d.due.After(now) {
 			next, to = d.ready[0], out
@@ -159,7 +159,7 @@ func (d *dispatcher) pace(now time.Time) {
 }
 
 // began counts the endpoints of a target that went out.
-func (d *dispatcher) began(w work) {
+func (d *dispatcher) began(w *work) {
 	if w.going < 2 {
 		return
 	}
@@ -171,7 +171,7 @@ func (d *dispatcher) began(w work) {
 // drop forgets the work that was not begun.
 func (d *dispatcher) drop() {
 	d.drained = true
-	stays := func(w work) bool { return d.families[w.target.Position] > 0 }
+	stays := func(w *work) bool { return d.families[w.target.Position] > 0 }
 	kept := d.ready[:0]
 	for _, w := range d.ready {
 		if stays(w) {
@@ -183,7 +183,7 @@ func (d *dispatcher) drop() {
 	d.ready = kept
 	d.waiting = 0
 	for _, h := range d.hosts {
-		h.queue = slices.DeleteFunc(h.queue, func(w work) bool { return !stays(w) })
+		h.queue = slices.DeleteFunc(h.queue, func(w *work) bool { return !stays(w) })
 		d.waiting += len(h.queue)
 	}
 	for _, h := range d.hosts {
@@ -191,7 +191,7 @@ func (d *dispatcher) drop() {
 	}
 }
 
-func (d *dispatcher) arrive(w work) {
+func (d *dispatcher) arrive(w *work) {
 	if d.drained && d.families[w.target.Position] == 0 {
 		return
 	}
@@ -209,7 +209,7 @@ func (d *dispatcher) arrive(w work) {
 }
 
 // admit makes work ready where there is room for it.
-func (d *dispatcher) admit(h *host, w work) bool {
+func (d *dispatcher) admit(h *host, w *work) bool {
 	mail := isMail(w.target)
 	network := networkOf(w.endpoint.Addr.Addr())
 	switch {
@@ -247,7 +247,7 @@ func (d *dispatcher) advance(h *host) {
 }
 
 // release gives back the room that work had.
-func (d *dispatcher) release(w work) *host {
+func (d *dispatcher) release(w *work) *host {
 	addr := w.endpoint.Addr.Addr()
 	h := d.hosts[addr]
 	h.all--

@@ -8,9 +8,9 @@ import (
 	"herald/wire"
 )
 
-func workAt(i int) work {
+func workAt(i int) *work {
 	a := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
-	return work{Target{Addr: a, Port: 25, Position: uint64(i)}, wire.Endpoint{Addr: netip.AddrPortFrom(a, 25)}, 1, 1}
+	return &work{Target{Addr: a, Port: 25, Position: uint64(i)}, wire.Endpoint{Addr: netip.AddrPortFrom(a, 25)}, 1, 1}
 }
 
 // A scan that every address pushes back remembers those that are resting, and no others.

@@ -19,19 +19,27 @@ const (
 // A panic becomes a failure of kind internal, with its transcript; where it came from a
 // probe, the walk goes on without that one.
 func (s *Scanner) Look(ctx context.Context, t Target, e wire.Endpoint) *Service {
-	started := time.Now()
-	w := &walk{
-		Scanner: s, ctx: wire.Until(ctx, started.Add(s.options.Timeout)), caller: s.options.Caller, endpoint: e,
-		service: &Service{Target: t, Endpoint: e, Expected: expectations(t), Started: started},
-	}
+	return s.look(ctx, &t, &e)
+}
+
+// look is Look. Its frame, and those of all that it leads to, are kept small, by functions of
+// their own for what is rare: so the stack of a worker fits into 4 KiB, and those of fifty
+// thousand take 200 MB less.
+func (s *Scanner) look(ctx context.Context, t *Target, e *wire.Endpoint) *Service {
+	found := new(Service)
+	found.Target = *t
+	found.Endpoint = *e
+	found.Expected = expectations(t)
+	found.Started = time.Now()
+	w := s.newWalk(ctx, e, found)
 	w.contained(w.begin)
 	w.contained(w.conclude)
-	w.service.Duration = time.Since(started)
-	return w.service
+	found.Duration = time.Since(found.Started)
+	return found
 }
 
 // expectations are what the user's hint promises, or else the port.
-func expectations(t Target) []Expected {
+func expectations(t *Target) []Expected {
 	if t.Protocol != "" {
 		security := t.Security
 		if security == "" {
@@ -59,7 +67,7 @@ func expectations(t Target) []Expected {
 type walk struct {
 	*Scanner
 	ctx      context.Context
-	caller   wire.Caller
+	caller   *wire.Caller
 	endpoint wire.Endpoint
 	service  *Service
 	settled  bool     // somebody confirmed, or was turned away in his own protocol
@@ -76,6 +84,15 @@ type call struct {
 	*wire.Conversation
 	seen   *probes.Observation
 	number int // which connection, from 1
+}
+
+// newWalk makes a walk outside of the worker's stack.
+//
+//go:noinline
+func (s *Scanner) newWalk(ctx context.Context, e *wire.Endpoint, found *Service) *walk {
+	return &walk{
+		Scanner: s, ctx: wire.Until(ctx, found.Started.Add(s.options.Timeout)), caller: &s.options.Caller, endpoint: *e, service: found,
+	}
 }
 
 func (w *walk) begin() {
@@ -96,7 +113,12 @@ func (w *walk) begin() {
 		w.hear(c, security)
 		return
 	}
-	// No TLS here. What the server said instead is worth reading.
+	w.withoutTLS(c)
+}
+
+// withoutTLS goes on where the handshake failed that was promised. What the server said instead
+// is worth reading.
+func (w *walk) withoutTLS(c *call) {
 	failure, words := c.Failure(), c.Pending()
 	if len(words) > 0 { // the clear may tell nothing more
 		w.words = true
@@ -142,22 +164,14 @@ func (w *walk) connect(security wire.Security, why string) *call {
 		return nil // its time is over: to say that it could not be dialled would be wrong
 	}
 	w.service.Connections++
-	e := w.endpoint
-	e.Security = security
-	caller := w.caller
-	if security == wire.TLS && caller.TLS.ALPN == nil && promises(w.service.Expected, probes.HTTP.Info().Name) {
-		caller.TLS.ALPN = webALPN
-		if caller.Manners.Favicon {
-			caller.TLS.ALPN = webALPN[1:] // page and icon are two questions of HTTP/1.1
-		}
+	w.endpoint.Security = security
+	if security == wire.TLS && w.caller.TLS.ALPN == nil && promises(w.service.Expected, probes.HTTP.Info().Name) {
+		w.offerWeb()
 	}
-	conversation, err := caller.Open(w.ctx, e)
+	conversation, err := w.caller.Open(w.ctx, w.endpoint)
 	number := w.service.Connections
 	if conversation == nil {
-		failure := wire.FailureOf(wire.OpDial, err)
-		w.service.Seen = append(w.service.Seen, &probes.Observation{Connection: number, Security: security, Failure: failure})
-		w.service.Failure = failure
-		w.step(&call{number: number}, "connect: "+string(failure.Kind), why)
+		w.notReached(security, wire.FailureOf(wire.OpDial, err), why)
 		return nil
 	}
 	c := &call{conversation, probes.Observe(conversation), number}
@@ -169,6 +183,26 @@ func (w *walk) connect(security wire.Security, why string) *call {
 		w.step(c, "connected, "+string(security), why)
 	}
 	return c
+}
+
+// offerWeb has the handshake offer HTTP.
+func (w *walk) offerWeb() {
+	own := *w.caller
+	own.TLS.ALPN = webALPN
+	if own.Manners.Favicon {
+		own.TLS.ALPN = webALPN[1:] // page and icon are two questions of HTTP/1.1
+	}
+	w.caller = &own
+}
+
+// notReached keeps why a connection does not stand.
+//
+//go:noinline
+func (w *walk) notReached(security wire.Security, failure *wire.Failure, why string) {
+	number := w.service.Connections
+	w.service.Seen = append(w.service.Seen, &probes.Observation{Connection: number, Security: security, Failure: failure})
+	w.service.Failure = failure
+	w.step(&call{number: number}, "connect: "+string(failure.Kind), why)
 }
 
 // hear listens to a fresh connection and goes on by what it hears.
@@ -211,6 +245,14 @@ func (w *walk) patience(c *call, security wire.Security) time.Duration {
 	return shortListen + trips
 }
 
+// lookalike says why a candidate is taken, for those who want to know.
+func (w *walk) lookalike(c candidate) string {
+	if !w.options.Explain {
+		return ""
+	}
+	return fmt.Sprintf("the greeting looks like %s (%d of 100)", c.probe.Info().Name, c.like)
+}
+
 // greeted lets the likeliest probe converse on the connection that greeted, and the next
 // ones on fresh connections.
 func (w *walk) greeted(c *call, words []byte, security wire.Security) {
@@ -244,11 +286,7 @@ func (w *walk) greeted(c *call, words []byte, security wire.Security) {
 			}
 			c.Listen(w.options.Patience)
 		}
-		why := ""
-		if w.options.Explain {
-			why = fmt.Sprintf("the greeting looks like %s (%d of 100)", name, next.like)
-		}
-		w.letSpeak(c, next.probe, why)
+		w.letSpeak(c, next.probe, w.lookalike(next))
 		c = nil
 		if w.settled {
 			if !w.service.Confirmed && w.service.Declined && i+1 < len(ranked) && ranked[i+1].like == next.like {

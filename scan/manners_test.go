@@ -231,7 +231,7 @@ func TestRunEnds(t *testing.T) {
 func TestAlarmForWhatBecameDueMeanwhile(t *testing.T) {
 	d := newDispatcher(courtesy{rate: 1000})
 	now := time.Now()
-	d.ready, d.due = []work{{}}, now.Add(1) // over by the time that alarm is called
+	d.ready, d.due = []*work{{}}, now.Add(1) // over by the time that alarm is called
 	for !time.Now().After(d.due) {
 	}
 	if at := d.alarm(now); !at.Equal(d.due) {

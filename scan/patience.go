@@ -18,10 +18,10 @@ const (
 // out of ports, files or memory, the worker rests and tries again. While it rests it holds
 // nothing, so that the others come to an end, and the scan gets as slow as the machine can
 // bear. What is still impossible then is reported as untried, never as closed.
-func (s *Scanner) lookPatiently(ctx context.Context, w work) *Service {
+func (s *Scanner) lookPatiently(ctx context.Context, w *work) *Service {
 	rest := firstRest
 	for range mostPauses {
-		found := s.Look(ctx, w.target, w.endpoint)
+		found := s.look(ctx, &w.target, &w.endpoint)
 		if found.Verdict != Untried || found.Failure == nil || found.Failure.Kind != wire.Exhausted {
 			return found
 		}
@@ -32,5 +32,5 @@ func (s *Scanner) lookPatiently(ctx context.Context, w work) *Service {
 		}
 		rest *= 2
 	}
-	return s.Look(ctx, w.target, w.endpoint)
+	return s.look(ctx, &w.target, &w.endpoint)
 }

@@ -126,7 +126,7 @@ func opener(t *wire.Transcript, hinted Target) probes.Probe {
 
 // saysThat plays the first conversation of a record to a probe.
 func saysThat(p probes.Probe, t *wire.Transcript, e wire.Endpoint) bool {
-	c, err := wire.Caller{Transport: &wire.Replay{Transcript: t}}.Open(context.Background(), e)
+	c, err := (&wire.Caller{Transport: &wire.Replay{Transcript: t}}).Open(context.Background(), e)
 	if c == nil || err != nil {
 		return false
 	}

@@ -120,7 +120,7 @@ func (s *Scanner) Resolve(ctx context.Context, t Target) ([]wire.Endpoint, *Serv
 	}
 	if err != nil {
 		return nil, &Service{
-			Target: t, Expected: expectations(t), Verdict: Unresolved,
+			Target: t, Expected: expectations(&t), Verdict: Unresolved,
 			Failure: wire.FailureOf(wire.OpResolve, err), Started: time.Now(),
 		}
 	}
@@ -141,8 +141,8 @@ func (s *Scanner) Run(ctx context.Context, targets Source, sink Sink) error {
 	defer cancel(nil)
 	r := &run{
 		Scanner: s,
-		begun:   make(chan work),
-		todo:    make(chan work, ahead),
+		begun:   make(chan *work, ahead),
+		todo:    make(chan *work, ahead),
 		back:    make(chan returned, ahead),
 		done:    make(chan *Service, ahead),
 		pause:   time.NewTimer(0),
@@ -159,17 +159,7 @@ func (s *Scanner) Run(ctx context.Context, targets Source, sink Sink) error {
 		}).run(ctx, s.options.Drain, r.begun, r.todo, r.back)
 	}()
 	for range s.options.Workers {
-		working.Go(func() {
-			for w := range r.todo {
-				found := s.lookPatiently(ctx, w)
-				found.Siblings = w.siblings
-				select {
-				case r.back <- returned{w, pushesBack(found)}:
-				case <-dispatched:
-				}
-				r.done <- found
-			}
-		})
+		working.Go(func() { r.work(ctx, dispatched) })
 	}
 	go func() { working.Wait(); feeding.Wait(); close(r.done) }()
 	if err := r.collect(ctx, sink, cancel); err != nil {
@@ -179,6 +169,19 @@ func (s *Scanner) Run(ctx context.Context, targets Source, sink Sink) error {
 		return context.Cause(ctx)
 	}
 	return r.sourceErr
+}
+
+// work looks at what there is to do until there is no more.
+func (r *run) work(ctx context.Context, dispatched <-chan struct{}) {
+	for w := range r.todo {
+		found := r.lookPatiently(ctx, w)
+		found.Siblings = w.siblings
+		select {
+		case r.back <- returned{w, pushesBack(found)}:
+		case <-dispatched:
+		}
+		r.done <- found
+	}
 }
 
 // ahead is how many endpoints may lie between two stages: enough for none to wait for the other
@@ -192,8 +195,8 @@ const firstPause = time.Second
 // run is one run of a scanner.
 type run struct {
 	*Scanner
-	begun     chan work     // resolved, to be dispatched
-	todo      chan work     // dispatched, to be looked at
+	begun     chan *work    // resolved, to be dispatched
+	todo      chan *work    // dispatched, to be looked at
 	back      chan returned // looked at, room for others
 	done      chan *Service
 	sourceErr error
@@ -221,7 +224,7 @@ func (r *run) feed(ctx context.Context, targets Source) {
 			return
 		}
 		if t.Addr.IsValid() {
-			if !r.begin(ctx, work{t, wire.Endpoint{Addr: netip.AddrPortFrom(t.Addr, t.Port)}, 1, 1}) {
+			if !r.begin(ctx, &work{t, wire.Endpoint{Addr: netip.AddrPortFrom(t.Addr, t.Port)}, 1, 1}) {
 				return
 			}
 			continue
@@ -245,7 +248,7 @@ func (r *run) feed(ctx context.Context, targets Source) {
 }
 
 // begin hands work to the dispatcher; false where nothing new may begin.
-func (r *run) begin(ctx context.Context, w work) bool {
+func (r *run) begin(ctx context.Context, w *work) bool {
 	select {
 	case <-r.options.Drain:
 		return false
@@ -276,13 +279,13 @@ func (r *run) lookUp(ctx context.Context, t Target) {
 	for _, e := range endpoints {
 		if holds(r.options.Exclude, e.Addr.Addr()) {
 			r.done <- &Service{
-				Target: t, Endpoint: e, Expected: expectations(t), Verdict: Untried, Siblings: len(endpoints), Started: time.Now(),
+				Target: t, Endpoint: e, Expected: expectations(&t), Verdict: Untried, Siblings: len(endpoints), Started: time.Now(),
 				Failure: &wire.Failure{Op: wire.OpResolve, Kind: wire.Excluded, Err: fmt.Errorf("%s is excluded", e.Addr.Addr())},
 			}
 			continue
 		}
 		select { // a target that was begun is finished, whatever Drain says
-		case r.begun <- work{t, e, len(endpoints), going}:
+		case r.begun <- &work{t, e, len(endpoints), going}:
 		case <-ctx.Done():
 			return
 		}

@@ -16,7 +16,7 @@ import (
 
 func handOver(t *testing.T, limits wire.Limits, serve func(net.Conn)) (*wire.Conversation, error) {
 	t.Helper()
-	c, err := wire.Caller{Limits: limits}.Open(t.Context(), wiretest.Start(t, serve))
+	c, err := (&wire.Caller{Limits: limits}).Open(t.Context(), wiretest.Start(t, serve))
 	if c != nil {
 		t.Cleanup(func() { c.Close() })
 	}

@@ -50,11 +50,11 @@ type Conversation struct {
 	saidFew   [96]byte // what we say to most servers fits
 }
 
-const firstBuffer = 1 << 10 // bytes; holds nearly every mail, FTP and news dialogue whole
+const firstBuffer = 1 << 9 // bytes; holds most mail, FTP and news dialogues whole
 
-func newConversation(ctx context.Context, conn net.Conn, e Endpoint, l Limits, m Manners, o TLSOffer, began time.Time) *Conversation {
+func newConversation(ctx context.Context, conn net.Conn, e *Endpoint, l *Limits, by *Caller, began time.Time) *Conversation {
 	c := &Conversation{
-		ctx: ctx, conn: conn, bottom: conn, endpoint: e, security: Plain, limits: l, manners: m, offer: o,
+		ctx: ctx, conn: conn, bottom: conn, endpoint: *e, security: Plain, limits: *l, manners: by.Manners, offer: by.TLS,
 		began: began, stood: time.Now(), whole: began.Add(l.Whole),
 		heard: make([]byte, 0, firstBuffer),
 	}
@@ -362,9 +362,7 @@ func (c *Conversation) fill(until time.Time) error {
 		return c.fail(limitReached(OpRead, "bytes received", c.limits.Bytes))
 	}
 	if cap(c.heard) == len(c.heard) {
-		grown := make([]byte, len(c.heard), min(2*cap(c.heard), c.limits.Bytes))
-		copy(grown, c.heard) // slices handed out before keep pointing to the old bytes
-		c.heard = grown
+		c.makeRoom()
 	}
 	deadline := c.earlier(until)
 	n, err := c.readBefore(deadline)
@@ -383,8 +381,23 @@ func (c *Conversation) fill(until time.Time) error {
 	if err == nil {
 		return nil
 	}
+	return c.unfilled(err, deadline.Equal(until))
+}
+
+// makeRoom grows heard. Slices handed out before keep pointing to the old bytes.
+func (c *Conversation) makeRoom() {
+	grown := make([]byte, len(c.heard), min(4*cap(c.heard), c.limits.Bytes))
+	copy(grown, c.heard)
+	c.heard = grown
+}
+
+// unfilled says what a read that gave nothing means. asked tells that the deadline was that of
+// who asked.
+//
+//go:noinline
+func (c *Conversation) unfilled(err error, asked bool) error {
 	f := c.because(OpRead, err)
-	if f.Kind == Timeout && c.ctx.Err() == nil && deadline.Equal(until) {
+	if f.Kind == Timeout && c.ctx.Err() == nil && asked {
 		return errSilence
 	}
 	return c.fail(f)

@@ -15,7 +15,7 @@ func TestSources(t *testing.T) {
 		c.Write([]byte(c.RemoteAddr().(*net.TCPAddr).IP.String() + "\n"))
 	})
 	for range 40 {
-		c, err := Caller{Transport: Network{Sources: sources}}.Open(context.Background(), e)
+		c, err := (&Caller{Transport: Network{Sources: sources}}).Open(context.Background(), e)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,7 +38,7 @@ func TestSources(t *testing.T) {
 // endpoint.
 func TestSourceOfAnotherMachine(t *testing.T) {
 	e := Endpoint{Addr: netip.MustParseAddrPort("127.0.0.1:9")}
-	_, err := Caller{Transport: Network{Sources: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}}.Open(context.Background(), e)
+	_, err := (&Caller{Transport: Network{Sources: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}}).Open(context.Background(), e)
 	if KindOf(err) != Exhausted {
 		t.Errorf("got %v", err)
 	}
@@ -59,7 +59,7 @@ func TestClosingFreesThePort(t *testing.T) {
 		_, err := c.Read(buf[n:])
 		ends <- end{string(buf[:n]), err}
 	})
-	c, err := Caller{}.Open(context.Background(), e)
+	c, err := (&Caller{}).Open(context.Background(), e)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestClosingLosesNoWord(t *testing.T) {
 			}
 		}
 	})
-	c, err := Caller{}.Open(context.Background(), e)
+	c, err := (&Caller{}).Open(context.Background(), e)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,7 @@ func (d *Door) Take(ctx context.Context, host netip.Addr, name string) (*Convers
 			conn.Close()
 			continue
 		}
-		return newConversation(ctx, conn, Endpoint{Addr: from, Name: name}, limits, d.caller.Manners, d.caller.TLS, began), nil
+		return newConversation(ctx, conn, &Endpoint{Addr: from, Name: name}, &limits, &d.caller, began), nil
 	}
 	return nil, failureOf(OpDial, errors.New("only strangers called"))
 }

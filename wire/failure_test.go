@@ -134,7 +134,7 @@ func TestEveryFailureIsProvoked(t *testing.T) {
 func TestCancelEndsAWait(t *testing.T) {
 	e := serve(t, func(c net.Conn) { c.Read(make([]byte, 1)) })
 	ctx, cancel := context.WithCancel(t.Context())
-	c, err := Caller{}.Open(ctx, e)
+	c, err := (&Caller{}).Open(ctx, e)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func TestCancelEndsAWait(t *testing.T) {
 func TestWordsInsteadOfTLSAreKept(t *testing.T) {
 	e := serve(t, func(c net.Conn) { c.Write([]byte("SSH-2.0-x\r\n")); c.Read(make([]byte, 4096)) })
 	e.Security = TLS
-	c, err := Caller{Limits: patient}.Open(t.Context(), e)
+	c, err := (&Caller{Limits: patient}).Open(t.Context(), e)
 	if KindOf(err) != NotTLS {
 		t.Fatalf("got %v", err)
 	}

@@ -59,7 +59,7 @@ func TestSayHello(t *testing.T) {
 		{0x0301, all, nil, 0},
 		{0x0300, all, nil, 0},
 	} {
-		c, err := Caller{}.Open(context.Background(), Endpoint{Addr: l.Addr().(*net.TCPAddr).AddrPort(), Name: "mail.example.test"})
+		c, err := (&Caller{}).Open(context.Background(), Endpoint{Addr: l.Addr().(*net.TCPAddr).AddrPort(), Name: "mail.example.test"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,7 +88,7 @@ func FuzzSayHello(f *testing.F) {
 	f.Fuzz(func(t *testing.T, answer []byte, piece uint8) {
 		x := Exchange{Events: []Event{{Mark: '>'}, {Mark: '<', Data: answer}}, End: "read closed"}
 		how := &Replay{Transcript: &Transcript{Exchanges: []Exchange{x}}, Piece: int(piece), AnyWords: true}
-		c, err := Caller{Transport: how}.Open(t.Context(), Endpoint{Addr: netip.MustParseAddrPort("192.0.2.1:443")})
+		c, err := (&Caller{Transport: how}).Open(t.Context(), Endpoint{Addr: netip.MustParseAddrPort("192.0.2.1:443")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,7 +134,7 @@ func TestAskChain(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			at := serveOnce(t, func(conn net.Conn) { tls.Server(conn, test.config).HandshakeContext(t.Context()) })
-			c, err := Caller{}.Open(t.Context(), Endpoint{Addr: at, Name: "mail.example.test"})
+			c, err := (&Caller{}).Open(t.Context(), Endpoint{Addr: at, Name: "mail.example.test"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -168,7 +168,7 @@ func TestAskChainOfStrangers(t *testing.T) {
 				conn.Read(make([]byte, 4<<10))
 				conn.Write([]byte(words))
 			})
-			c, err := Caller{}.Open(t.Context(), Endpoint{Addr: at})
+			c, err := (&Caller{}).Open(t.Context(), Endpoint{Addr: at})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -210,7 +210,7 @@ func FuzzAskChain(f *testing.F) {
 		parseCertificates(answer)
 		x := Exchange{Events: []Event{{Mark: '>'}, {Mark: '<', Data: answer}}, End: "read closed"}
 		how := &Replay{Transcript: &Transcript{Exchanges: []Exchange{x}}, Piece: int(piece), AnyWords: true}
-		c, err := Caller{Transport: how}.Open(t.Context(), Endpoint{Addr: netip.MustParseAddrPort("192.0.2.1:443")})
+		c, err := (&Caller{Transport: how}).Open(t.Context(), Endpoint{Addr: netip.MustParseAddrPort("192.0.2.1:443")})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -42,7 +42,7 @@ func TestNastyServersEndAsTheyMust(t *testing.T) {
 					limits.Whole = time.Second
 				}
 				e.Security = security
-				c, err := wire.Caller{Limits: limits}.Open(context.Background(), e)
+				c, err := (&wire.Caller{Limits: limits}).Open(context.Background(), e)
 				if c == nil { // a reset may come before the dial has returned
 					return wire.KindOf(err)
 				}
@@ -89,7 +89,7 @@ func TestResetBehindEachByte(t *testing.T) {
 	const words = "220 mx.example.org\r\n"
 	for n := range len(words) + 1 {
 		e := wiretest.Start(t, wiretest.ResetAfter(words, n))
-		c, err := wire.Caller{Limits: wire.Limits{Dial: time.Minute, Greeting: time.Minute, Settle: time.Minute, Reply: time.Minute, Whole: time.Minute}}.Open(context.Background(), e)
+		c, err := (&wire.Caller{Limits: wire.Limits{Dial: time.Minute, Greeting: time.Minute, Settle: time.Minute, Reply: time.Minute, Whole: time.Minute}}).Open(context.Background(), e)
 		if c == nil {
 			if wire.KindOf(err) != wire.Reset {
 				t.Errorf("after %d bytes it does not open: %v", n, err)
@@ -115,7 +115,7 @@ func TestResetBehindEachByteOfTheHandshake(t *testing.T) {
 	for n := range whole {
 		e := wiretest.Start(t, wiretest.ResetAmidHandshake(n))
 		e.Security = wire.TLS
-		c, err := wire.Caller{Limits: limits}.Open(context.Background(), e)
+		c, err := (&wire.Caller{Limits: limits}).Open(context.Background(), e)
 		if kind := wire.KindOf(err); kind != wire.Reset {
 			t.Errorf("after %d of %d bytes: %v", n, whole, err)
 		}
@@ -130,7 +130,7 @@ func TestShutWindow(t *testing.T) {
 	i := slices.IndexFunc(wiretest.Servers(), func(s wiretest.Server) bool { return s.Name == "never reads, its window is shut" })
 	e := wiretest.Start(t, wiretest.Servers()[i].Serve)
 	limits := wire.Limits{Dial: time.Minute, Reply: 200 * time.Millisecond, Whole: time.Minute, Turns: 1 << 20}
-	c, err := wire.Caller{Limits: limits}.Open(t.Context(), e)
+	c, err := (&wire.Caller{Limits: limits}).Open(t.Context(), e)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func TestCanceledInEveryStage(t *testing.T) {
 			e.Security = test.security
 			ctx, cancel := context.WithCancel(context.Background())
 			go func() { <-arrived; cancel() }()
-			c, err := wire.Caller{Limits: long}.Open(ctx, e)
+			c, err := (&wire.Caller{Limits: long}).Open(ctx, e)
 			if err == nil {
 				err = test.talk(c)
 			}
@@ -184,14 +184,14 @@ func TestCanceledInEveryStage(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		e := wiretest.Start(t, hold)
-		if c, err := (wire.Caller{}).Open(ctx, e); c != nil || wire.KindOf(err) != wire.Canceled {
+		if c, err := (&wire.Caller{}).Open(ctx, e); c != nil || wire.KindOf(err) != wire.Canceled {
 			t.Errorf("it ends with %v", err)
 		}
 	})
 	t.Run("the context's own deadline is a timeout", func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 		defer cancel()
-		c, err := wire.Caller{Limits: long}.Open(ctx, wiretest.Start(t, hold))
+		c, err := (&wire.Caller{Limits: long}).Open(ctx, wiretest.Start(t, hold))
 		if err == nil {
 			_, err = c.ReadLine()
 			c.Close()
@@ -209,7 +209,7 @@ func TestRenegotiationIsRefused(t *testing.T) {
 	e := wiretest.Start(t, wiretest.Servers()[i].Serve)
 	e.Security = wire.TLS
 	long := wire.Limits{Dial: time.Minute, TLS: time.Minute, Reply: time.Minute, Whole: time.Minute}
-	c, err := wire.Caller{Limits: long}.Open(t.Context(), e)
+	c, err := (&wire.Caller{Limits: long}).Open(t.Context(), e)
 	if err != nil {
 		t.Fatal(err)
 	}

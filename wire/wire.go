@@ -120,7 +120,7 @@ type Caller struct {
 // The conversation is bound to ctx: when ctx ends, it fails. The returned error is
 // always a *[Failure]; after a failed handshake the conversation is returned beside it,
 // since what the server said instead of TLS is worth reading. Close it in any case.
-func (c Caller) Open(ctx context.Context, e Endpoint) (*Conversation, error) {
+func (c *Caller) Open(ctx context.Context, e Endpoint) (*Conversation, error) {
 	limits := c.Limits.filled()
 	transport := c.Transport
 	if transport == nil {
@@ -135,7 +135,7 @@ func (c Caller) Open(ctx context.Context, e Endpoint) (*Conversation, error) {
 		}
 		return nil, f
 	}
-	v := newConversation(ctx, conn, e, limits, c.Manners, c.TLS, began)
+	v := newConversation(ctx, conn, &e, &limits, c, began)
 	if e.Security == TLS {
 		if err := v.handshake(); err != nil {
 			return v, err

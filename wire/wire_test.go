@@ -87,7 +87,7 @@ func TestReadSettledWaitsForNobody(t *testing.T) {
 	let := make(chan bool)
 	e := serve(t, func(c net.Conn) { c.Write([]byte("a\nb")); <-let })
 	defer close(let)
-	c, err := Caller{Limits: Limits{Settle: 20 * time.Millisecond, Reply: time.Minute}}.Open(context.Background(), e)
+	c, err := (&Caller{Limits: Limits{Settle: 20 * time.Millisecond, Reply: time.Minute}}).Open(context.Background(), e)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func TestReadSettledWaitsForNobody(t *testing.T) {
 // met the end.
 func TestLastWordsStayReadable(t *testing.T) {
 	e := serve(t, func(c net.Conn) { c.Write([]byte("a line\nrest")) })
-	c, err := Caller{}.Open(context.Background(), e)
+	c, err := (&Caller{}).Open(context.Background(), e)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestReplayLetsBothSidesSpeakAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, piece := range []int{0, 1, 3} {
-		c, err := Caller{Transport: &Replay{Transcript: tr, Piece: piece}}.Open(context.Background(), Endpoint{})
+		c, err := (&Caller{Transport: &Replay{Transcript: tr, Piece: piece}}).Open(context.Background(), Endpoint{})
 		if err != nil {
 			t.Fatal(err)
 		}
