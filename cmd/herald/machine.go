@@ -27,11 +27,11 @@ func networkFrom(sources []string) (wire.Network, error) {
 }
 
 // collectSeldom trades memory for the garbage collector's time where there is some to trade, that
-// is with few endpoints at once: 200 % up to 1,000, 50 % from 4,000. docs/speed.md has what
+// is with few endpoints at once: 400 % up to 1,000, 50 % from 3,000. docs/speed.md has what
 // both are worth. Whoever sets GOGC or GOMEMLIMIT has decided already.
 func collectSeldom(workers int) {
 	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetGCPercent(min(200, max(50, 200*1000/workers)))
+		debug.SetGCPercent(min(400, max(50, 400*1000*1000/max(1, workers*workers))))
 	}
 }
 
