@@ -18,6 +18,7 @@ func TestKilledScanGoesOn(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
+	t.Parallel() // it mostly waits
 	const endpoints, kills = 4000, 50
 	dir := t.TempDir()
 	out, checkpoint := filepath.Join(dir, "found.jsonl"), filepath.Join(dir, "at")

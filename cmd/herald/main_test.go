@@ -21,5 +21,6 @@ func TestMain(m *testing.M) {
 // What the user sees, a script for each occasion. With UPDATE_SCRIPTS set, the files that
 // are compared with an output are written anew.
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	testscript.Run(t, testscript.Params{Dir: "testdata/script", Cmds: scriptCommands, UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != ""})
 }
