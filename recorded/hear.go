@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net/netip"
+	"slices"
 	"unicode"
 	"unicode/utf8"
 
@@ -25,10 +26,18 @@ func (h *hearer) greeting(words []byte, port uint16) Item {
 	if len(bytes.TrimSpace(words)) == 0 {
 		return Item{}
 	}
+	ends := []string{""}
 	if words[len(words)-1] != '\n' && isText(words) {
-		words = append(bytes.Clone(words), "\r\n"...) // cut where it was written down
+		ends = []string{"\r\n", "\n"} // cut where it was written down
 	}
-	return h.walk(scan.Target{Port: port}, wire.Event{Mark: '<', Data: words})
+	for _, end := range ends {
+		s := h.walk(scan.Target{Port: port}, wire.Event{Mark: '<', Data: append(bytes.Clone(words), end...)})
+		promised := slices.ContainsFunc(s.Expected, func(e scan.Expected) bool { return e.Protocol == protocolOf(s.Evidence()) })
+		if s.Protocol != "" || promised || s.Claim("product") != "" {
+			return Item{Protocol: s.Protocol, Heard: s.Evidence()}
+		}
+	}
+	return Item{Heard: note(nil, "tcp.greeting", words)} // nobody's, or more than one protocol greets so
 }
 
 // answer takes words for the answer to a question of a protocol, by its probe's name.
@@ -36,13 +45,13 @@ func (h *hearer) answer(protocol string, words []byte) Item {
 	if len(words) == 0 {
 		return Item{}
 	}
-	return h.walk(scan.Target{Protocol: protocol}, wire.Event{Mark: '>'}, wire.Event{Mark: '<', Data: words})
+	s := h.walk(scan.Target{Protocol: protocol}, wire.Event{Mark: '>'}, wire.Event{Mark: '<', Data: words})
+	return Item{Protocol: s.Protocol, Heard: s.Evidence()}
 }
 
-func (h *hearer) walk(t scan.Target, events ...wire.Event) Item {
+func (h *hearer) walk(t scan.Target, events ...wire.Event) *scan.Service {
 	t.Host, t.Addr = recordedAddress.String(), recordedAddress
-	s := scan.Heard(context.Background(), h.options, &wire.Transcript{Exchanges: []wire.Exchange{{Events: events, End: "read closed"}}}, t)
-	return Item{Protocol: s.Protocol, Heard: s.Evidence()}
+	return scan.Heard(context.Background(), h.options, &wire.Transcript{Exchanges: []wire.Exchange{{Events: events, End: "read closed"}}}, t)
 }
 
 // isText says whether words are lines of text, rather than a message of another form.

@@ -11,10 +11,25 @@ import (
 
 // words is one text of a JSON line: Base64 has the exact bytes where Text has not.
 type words struct {
-	Key    string  `json:"key"`
-	Text   *string `json:"text"`
-	Base64 []byte  `json:"base64"`
-	TLS    bool    `json:"tls"`
+	Key    string    `json:"key"`
+	Text   *string   `json:"text"`
+	Base64 []byte    `json:"base64"`
+	TLS    insideTLS `json:"tls"`
+}
+
+// insideTLS says whether words were said inside TLS. The line of a scan has the handshake
+// there.
+type insideTLS bool
+
+func (t *insideTLS) UnmarshalJSON(value []byte) error {
+	switch value[0] {
+	case '{':
+		*t = true
+		return nil
+	case 'n': // null
+		return nil
+	}
+	return json.Unmarshal(value, (*bool)(t))
 }
 
 func (w *words) bytes() []byte {
@@ -51,8 +66,12 @@ func (d *reader) object(line []byte) {
 				d.bad(errors.New(`evidence without "key"`))
 				continue
 			}
+			if r.Format > 0 { // as it was noted, to the byte
+				i.Heard = append(i.Heard, fingerprint.Evidence{Key: w.Key, Text: w.bytes(), TLS: bool(w.TLS)})
+				continue
+			}
 			for _, e := range note(nil, w.Key, w.bytes()) {
-				i.Heard = append(i.Heard, fingerprint.Evidence{Key: e.Key, Text: e.Text, TLS: w.TLS})
+				i.Heard = append(i.Heard, fingerprint.Evidence{Key: e.Key, Text: e.Text, TLS: bool(w.TLS)})
 			}
 		}
 		d.give(i)
@@ -65,7 +84,7 @@ func (d *reader) object(line []byte) {
 		i := d.said(r.Key, r.bytes())
 		i.Target = r.Target
 		for n := range i.Heard {
-			i.Heard[n].TLS = i.Heard[n].TLS || r.TLS
+			i.Heard[n].TLS = i.Heard[n].TLS || bool(r.TLS)
 		}
 		d.give(i)
 	default:

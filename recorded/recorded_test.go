@@ -44,6 +44,24 @@ func TestABrokenReaderIsNoBadRecord(t *testing.T) {
 	}
 }
 
+// A greeting that more than one protocol may begin with is nobody's, unless the port, or a
+// signature, says whose it is.
+func TestGreetingsOfNobodyInParticular(t *testing.T) {
+	for line, want := range map[string]string{
+		"220 hello":                "", // FTP's, SMTP's or LMTP's
+		"220 Operation successful": "ftp",
+		"+OK":                      "pop3",
+		"RFB 003.008":              "vnc", // its line end is one byte
+		"nonsense":                 "",
+	} {
+		for item, err := range Read("here", strings.NewReader(line), Options{}) {
+			if err != nil || item.Protocol != want || len(item.Heard) == 0 || (want == "") != (item.Heard[0].Key == "tcp.greeting") {
+				t.Errorf("%q is told as %q, with %v, %v", line, item.Protocol, item.Heard, err)
+			}
+		}
+	}
+}
+
 func TestReadStopsWhenAsked(t *testing.T) {
 	n := 0
 	for range Read("f", strings.NewReader("a\nb\nc\n"), Options{Key: "smtp.greeting"}) {
