@@ -85,30 +85,37 @@ func (c *Cached) Addresses(ctx context.Context, host string) ([]netip.Addr, erro
 	if most == 0 {
 		most = 1 << 16
 	}
-	c.mu.Lock()
-	a, ok := c.known[host]
-	if !ok {
-		if c.known == nil || len(c.known) >= most {
-			c.known = map[string]*answer{} // begun anew: bounded, and right
+	for {
+		c.mu.Lock()
+		a, ok := c.known[host]
+		if !ok {
+			if c.known == nil || len(c.known) >= most {
+				c.known = map[string]*answer{} // begun anew: bounded, and right
+			}
+			a = &answer{done: make(chan struct{})}
+			c.known[host] = a
 		}
-		a = &answer{done: make(chan struct{})}
-		c.known[host] = a
-	}
-	c.mu.Unlock()
-	if !ok {
-		a.addrs, a.err = c.Of.Addresses(ctx, host)
-		close(a.done)
-		if wire.KindOf(a.err) == wire.Canceled { // not an answer of the DNS
-			c.mu.Lock()
-			delete(c.known, host)
-			c.mu.Unlock()
+		c.mu.Unlock()
+		if !ok {
+			a.addrs, a.err = c.Of.Addresses(ctx, host)
+			if wire.KindOf(a.err) == wire.Canceled { // not an answer of the DNS
+				c.mu.Lock()
+				if c.known[host] == a {
+					delete(c.known, host)
+				}
+				c.mu.Unlock()
+			}
+			close(a.done)
 		}
-	}
-	select {
-	case <-a.done:
-		return a.addrs, a.err
-	case <-ctx.Done():
-		return nil, wire.FailureOf(wire.OpResolve, ctx.Err())
+		select {
+		case <-a.done:
+			if ok && wire.KindOf(a.err) == wire.Canceled && ctx.Err() == nil {
+				continue // who asked has given up; we have not
+			}
+			return a.addrs, a.err
+		case <-ctx.Done():
+			return nil, wire.FailureOf(wire.OpResolve, ctx.Err())
+		}
 	}
 }
 

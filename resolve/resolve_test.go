@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"herald/wire"
 )
@@ -49,6 +50,53 @@ func TestCachedAsksOnce(t *testing.T) {
 	if n := below.asked.Load(); n != 2 {
 		t.Errorf("asked %d times for 2 names", n)
 	}
+}
+
+// patient answers a question when it is told to, or gives up with the one who asked.
+type patient struct {
+	asked  atomic.Int32
+	answer chan struct{}
+}
+
+func (p *patient) Addresses(ctx context.Context, _ string) ([]netip.Addr, error) {
+	p.asked.Add(1)
+	select {
+	case <-p.answer:
+		return []netip.Addr{netip.MustParseAddr("192.0.2.1")}, nil
+	case <-ctx.Done():
+		return nil, wire.FailureOf(wire.OpResolve, ctx.Err())
+	}
+}
+
+// Who waits for another's question does not give up with him.
+func TestCachedOutlivesWhoAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		below := &patient{answer: make(chan struct{})}
+		c := &Cached{Of: below}
+		first, giveUp := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		all.Go(func() {
+			if _, err := c.Addresses(first, "a"); wire.KindOf(err) != wire.Canceled {
+				t.Errorf("who gave up got %v", err)
+			}
+		})
+		synctest.Wait()
+		for range 5 {
+			all.Go(func() {
+				if got, err := c.Addresses(t.Context(), "a"); err != nil || len(got) != 1 {
+					t.Errorf("who waits gets %v, %v", got, err)
+				}
+			})
+		}
+		synctest.Wait()
+		giveUp()
+		synctest.Wait()
+		close(below.answer)
+		all.Wait()
+		if n := below.asked.Load(); n != 2 {
+			t.Errorf("asked %d times, not twice", n)
+		}
+	})
 }
 
 func TestNetworkReadsAddressesAsTheyStand(t *testing.T) {
