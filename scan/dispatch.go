@@ -42,6 +42,7 @@ type dispatcher struct {
 
 	families map[uint64]int // by position: how many endpoints of a target with several went out, where not yet all
 	drained  bool           // only what belongs to such a target goes out from now on
+	dropped  bool           // something did not
 }
 
 // host is what goes on at one address.
@@ -177,15 +178,18 @@ func (d *dispatcher) drop() {
 		if stays(w) {
 			kept = append(kept, w)
 		} else {
+			d.dropped = true
 			d.release(w)
 		}
 	}
 	d.ready = kept
+	before := d.waiting
 	d.waiting = 0
 	for _, h := range d.hosts {
 		h.queue = slices.DeleteFunc(h.queue, func(w *work) bool { return !stays(w) })
 		d.waiting += len(h.queue)
 	}
+	d.dropped = d.dropped || d.waiting < before
 	for _, h := range d.hosts {
 		d.advance(h)
 	}
@@ -193,6 +197,7 @@ func (d *dispatcher) drop() {
 
 func (d *dispatcher) arrive(w *work) {
 	if d.drained && d.families[w.target.Position] == 0 {
+		d.dropped = true
 		return
 	}
 	h := d.hosts[w.endpoint.Addr.Addr()]

@@ -2,6 +2,7 @@ package scan
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -185,13 +186,25 @@ func TestRunEnds(t *testing.T) {
 			time.AfterFunc(time.Second, func() { close(drain) })
 			d := silent()
 			err := New(Options{Caller: wire.Caller{Transport: d}, Workers: 16, Drain: drain}).Run(t.Context(), endlessTargets, sinkOf(&written))
-			if err != nil || len(written) < 16 || len(written) > 16+64 {
+			if !errors.Is(err, ErrDrained) || len(written) < 16 || len(written) > 16+64 {
 				t.Errorf("%d services, %v", len(written), err)
 			}
 			for _, s := range written {
 				if s.Failure != nil && s.Failure.Kind == wire.Canceled || s.Started.After(time.Now()) {
 					t.Errorf("what was under way was not finished: %v", s.Failure)
 				}
+			}
+		})
+	})
+	t.Run("drained when all was begun", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			drain := make(chan struct{})
+			var written []*Service
+			time.AfterFunc(time.Second, func() { close(drain) })
+			targets := portsOf("192.0.2.1", 2525, 2526, 2527)
+			err := New(Options{Caller: wire.Caller{Transport: silent()}, Drain: drain}).Run(t.Context(), sourceOf(targets...), sinkOf(&written))
+			if err != nil || len(written) != len(targets) {
+				t.Errorf("%d services, %v", len(written), err)
 			}
 		})
 	})
@@ -210,7 +223,7 @@ func TestRunEnds(t *testing.T) {
 			var written []*Service
 			time.AfterFunc(time.Second, func() { close(drain) })
 			s := New(Options{Caller: wire.Caller{Transport: silent()}, Resolver: names, Workers: 5, PerHost: 2, PerNet: 3, Drain: drain})
-			if err := s.Run(t.Context(), sourceOf(targets...), sinkOf(&written)); err != nil || len(written) == 0 || len(written) > 60 {
+			if err := s.Run(t.Context(), sourceOf(targets...), sinkOf(&written)); !errors.Is(err, ErrDrained) || len(written) == 0 || len(written) > 60 {
 				t.Errorf("%d services, %v", len(written), err)
 			}
 			family := map[string]int{}

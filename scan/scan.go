@@ -151,12 +151,13 @@ func (s *Scanner) Run(ctx context.Context, targets Source, sink Sink) error {
 	var feeding, working sync.WaitGroup
 	feeding.Go(func() { r.feed(ctx, targets) })
 	dispatched := make(chan struct{})
+	dispatcher := newDispatcher(courtesy{
+		perHost: s.options.PerHost, perMail: s.options.PerMail, perNet: s.options.PerNet,
+		rate: s.options.Rate, pushed: firstPause,
+	})
 	go func() {
 		defer close(dispatched)
-		newDispatcher(courtesy{
-			perHost: s.options.PerHost, perMail: s.options.PerMail, perNet: s.options.PerNet,
-			rate: s.options.Rate, pushed: firstPause,
-		}).run(ctx, s.options.Drain, r.begun, r.todo, r.back)
+		dispatcher.run(ctx, s.options.Drain, r.begun, r.todo, r.back)
 	}()
 	for range s.options.Workers {
 		working.Go(func() { r.work(ctx, dispatched) })
@@ -167,6 +168,9 @@ func (s *Scanner) Run(ctx context.Context, targets Source, sink Sink) error {
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if <-dispatched; r.sourceErr == nil && (r.unread || dispatcher.dropped) {
+		return ErrDrained
 	}
 	return r.sourceErr
 }
@@ -200,6 +204,7 @@ type run struct {
 	back      chan returned // looked at, room for others
 	done      chan *Service
 	sourceErr error
+	unread    bool // the source was not read to its end
 
 	flushed time.Time   // when the sink handed on last what it held back
 	pause   *time.Timer // until it does so again
@@ -225,6 +230,7 @@ func (r *run) feed(ctx context.Context, targets Source) {
 		}
 		if t.Addr.IsValid() {
 			if !r.begin(ctx, &work{t, wire.Endpoint{Addr: netip.AddrPortFrom(t.Addr, t.Port)}, 1, 1}) {
+				r.unread = true
 				return
 			}
 			continue
@@ -242,6 +248,7 @@ func (r *run) feed(ctx context.Context, targets Source) {
 		case <-ctx.Done():
 			return
 		case <-r.options.Drain:
+			r.unread = true
 			return
 		}
 	}
@@ -371,6 +378,9 @@ type Flusher interface{ Flush() error }
 
 // ErrEnough ends a run that has found Options.MostResults.
 var ErrEnough = errors.New("as many results as were asked for")
+
+// ErrDrained ends a run that did not begin all, since Options.Drain was closed.
+var ErrDrained = errors.New("not all targets were begun")
 
 // pushesBack says whether a server asks for less: 421, 429, or a reset instead of a word.
 func pushesBack(s *Service) bool {

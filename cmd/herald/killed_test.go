@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"testing"
 	"time"
 )
@@ -69,5 +70,44 @@ func TestKilledScanGoesOn(t *testing.T) {
 		if seen[p] != 1 {
 			t.Errorf("port %d stands %d times in the output", p, seen[p])
 		}
+	}
+}
+
+// A scan that is interrupted finishes what is under way, says where it stopped, and goes on
+// there; one that had just come to its end says nothing of that.
+func TestInterruptedScanSaysWhere(t *testing.T) {
+	dir := t.TempDir()
+	out, checkpoint := filepath.Join(dir, "found.jsonl"), filepath.Join(dir, "at")
+	var trouble bytes.Buffer
+	start := func() *exec.Cmd {
+		c := exec.Command(os.Args[0], "scan", "127.0.0.1:1-600", "--rate", "600", "--per-host", "64", "-o", out, "--checkpoint", checkpoint, "-q")
+		c.Env = append(os.Environ(), "HERALD_TEST_AS_PROGRAM=1")
+		c.Stderr = &trouble
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	c := start()
+	for { // until something is written
+		if info, err := os.Stat(out); err == nil && info.Size() > 0 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	c.Process.Signal(os.Interrupt)
+	err := c.Wait()
+	if exit := new(exec.ExitError); !errors.As(err, &exit) || !exit.Exited() {
+		t.Fatalf("it ends with %v", err)
+	}
+	if want := regexp.MustCompile(`^herald: stopped after \d+ endpoints; what was found is written; all positions before \d+ are done, start the same command again to go on\n$`); !want.Match(trouble.Bytes()) {
+		t.Errorf("it says %q", &trouble)
+	}
+	if err := start().Wait(); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(out)
+	if n := bytes.Count(text, []byte("\n")); err != nil || n != 600 {
+		t.Errorf("%d lines, %v", n, err)
 	}
 }

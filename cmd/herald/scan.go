@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -189,7 +190,7 @@ func (f scanFlags) ending(c *cobra.Command, err error, out *output, done scan.Pr
 	if n := done.Defects; n > 0 {
 		fmt.Fprintf(c.ErrOrStderr(), "herald: %d endpoints met a defect of herald itself (failure kind internal); please report one with its transcript (--transcripts DIR)\n", n)
 	}
-	if (err == nil || errors.Is(err, scan.ErrEnough)) && f.tellsSpent() {
+	if (err == nil || errors.Is(err, scan.ErrEnough) || errors.Is(err, scan.ErrDrained)) && f.tellsSpent() {
 		fmt.Fprintf(c.ErrOrStderr(), "%d endpoints: %s\n", done.Done, cmp.Or(spent.String(), "no connection"))
 	}
 	var bad *badTarget
@@ -200,16 +201,19 @@ func (f scanFlags) ending(c *cobra.Command, err error, out *output, done scan.Pr
 		return usagef("%w, and more than %d need --yes: that you mean them, and may scan them", err, mostPublic)
 	case errors.Is(err, scan.ErrEnough):
 		return nil
-	case err != nil:
-		return err
-	case c.Context().Err() != nil:
+	case errors.Is(err, scan.ErrDrained):
 		where := ""
 		if out.checkpoint != nil {
 			where = fmt.Sprintf("; all positions before %d are done, start the same command again to go on", out.checkpoint.Position())
 		}
-		return fmt.Errorf("stopped after %d endpoints; what was found is written%s", done.Done, where)
+		told := fmt.Errorf("stopped after %d endpoints; what was found is written%s", done.Done, where)
+		if c.Context().Err() == nil { // the time that was asked for is over: as was wanted
+			fmt.Fprintf(c.ErrOrStderr(), "herald: --max-time is over: %v\n", told)
+			return nil
+		}
+		return told
 	}
-	return nil
+	return err
 }
 
 // drainAfter is closed when the first interrupt comes, or the time is over: nothing new is
@@ -307,7 +311,11 @@ func (f scanFlags) openCheckpointed(args []string) (*output, error) {
 	if f.output == "" || f.output == "-" || f.formatName() != "jsonl" {
 		return nil, usagef("--checkpoint needs an output that can be continued: -o FILE.jsonl")
 	}
-	description := fmt.Sprintf("%s %s ports=%s seed=%d shard=%s into %s", strings.Join(args, " "), strings.Join(f.targets, " "), f.ports, f.seed, f.shard, f.output)
+	lists, err := listed(f.targets)
+	if err != nil {
+		return nil, usagef("--targets: %w", err)
+	}
+	description := fmt.Sprintf("%s %s ports=%s seed=%d shard=%s into %s", strings.Join(args, " "), strings.Join(lists, " "), f.ports, f.seed, f.shard, f.output)
 	cp, err := scan.OpenCheckpoint(f.checkpoint, strings.TrimSpace(description))
 	if err != nil {
 		return nil, usagef("--checkpoint: %w", err)
@@ -328,6 +336,38 @@ func (f scanFlags) openCheckpointed(args []string) (*output, error) {
 	}
 	lines := report.NewJSONLines(file, length)
 	return &output{sink: cp.Sink(lines), checkpoint: cp, file: file}, nil
+}
+
+// listed are the names of target lists, each with what tells it from what it was: a scan that
+// goes on counts positions, and in a list that has changed they are others'. It is told by its
+// length, its beginning and its end, since it may have 10⁸ lines.
+func listed(names []string) (all []string, err error) {
+	const looked = 64 << 10 // bytes at either end
+	for _, name := range names {
+		if name == "-" {
+			all = append(all, name)
+			continue
+		}
+		file, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close()
+		info, err := file.Stat()
+		if err != nil || !info.Mode().IsRegular() {
+			all = append(all, name) // a pipe can be read once
+			continue
+		}
+		sum := sha256.New()
+		fmt.Fprintln(sum, info.Size())
+		for _, from := range []int64{0, max(0, info.Size()-looked)} {
+			if _, err := io.Copy(sum, io.NewSectionReader(file, from, looked)); err != nil {
+				return nil, err
+			}
+		}
+		all = append(all, fmt.Sprintf("%s (%x)", name, sum.Sum(nil)[:4]))
+	}
+	return all, nil
 }
 
 func (f scanFlags) options() (scan.Options, error) {
