@@ -74,6 +74,8 @@ func (j *judge) upgrade(protocol string, port uint16) {
 			j.pass(s.Where(), "offered, and works")
 		case s.unseen():
 			j.unknown(s.Where(), s.nextOf(), "offered; whether it works is not known: %s", s.why())
+		case s.agreed() && s.TLS == nil:
+			j.fail(s.Where(), "offered, and no handshake begins: %s", s.why()).with(stepText(s.Step("starttls", false)))
 		case s.agreed():
 			j.fail(s.Where(), "offered, and the handshake fails: %s", s.TLS.Failure).with(s.TLS.Failure.Text).fix("look at the server's log: a key that does not fit its certificate, a file that it cannot read")
 		default:

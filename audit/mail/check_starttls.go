@@ -52,7 +52,9 @@ func (j *judge) starttlsWorks() {
 			j.pass(s.Where(), "%s, %s", versionName(s.TLS.Version), suiteName(s.TLS.Suite))
 		case s.unseen():
 			j.unknown(s.Where(), s.nextOf(), "the server agrees; whether a handshake completes is not known: %s", s.why())
-		case s.TLS != nil:
+		case s.TLS == nil:
+			j.fail(s.Where(), "the server agrees, and no handshake begins: %s", s.why()).with(step.Reply)
+		default:
 			j.fail(s.Where(), "the server agrees, and the handshake fails: %s", s.TLS.Failure).with(s.TLS.Failure.Text).fix("look at the server's log: a key that does not fit its certificate, a file that it cannot read, versions or suites that nobody else has")
 		}
 	}
