@@ -198,7 +198,7 @@ func (j *judge) answers() bool {
 	silentFailure := r.Failure != nil && r.Failure.Op != wire.OpDial && (r.Failure.Kind == wire.Closed || r.Failure.Kind == wire.Reset)
 	switch {
 	case r.Verdict == scan.Closed && j.service.Published && j.file.Compose:
-		j.add(Unknown, "not-running", expected, "closed: the service does not run").fix("start it: docker compose up -d")
+		j.add(Unknown, "not-running", expected, "closed: the service does not run").fix("start it: docker compose up -d %s", strings.Split(j.service.ID, "/")[0]) // named, it needs no --profile
 	case r.Verdict == scan.Closed || r.Verdict == scan.Filtered:
 		j.add(Fail, "reachable", expected, string(r.Verdict)+trouble).fix("start the service, or open the way to it")
 	case r.Verdict == scan.Unresolved:

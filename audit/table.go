@@ -3,6 +3,7 @@ package audit
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -12,7 +13,7 @@ import (
 
 var stateColour = map[State]text.Color{Pass: text.FgGreen, Warn: text.FgYellow, Fail: text.FgRed, Unknown: text.FgMagenta, NA: text.Faint}
 
-// table writes one block for each place, and in it what did not pass.
+// table writes one block for each place, and in it what did not pass; the worst come first.
 func (r *Result) table(w io.Writer, s Style) error {
 	paint := func(word string, colours ...text.Color) string {
 		if !s.Colour {
@@ -23,6 +24,9 @@ func (r *Result) table(w io.Writer, s Style) error {
 	var b strings.Builder
 	width := 0
 	all := groups(r.Findings)
+	slices.SortStableFunc(all, func(a, b []Finding) int {
+		return slices.Index(worst, worstOf(a)) - slices.Index(worst, worstOf(b))
+	})
 	for _, g := range all {
 		width = max(width, len(g[0].Service))
 	}
