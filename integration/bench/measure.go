@@ -71,7 +71,7 @@ func or[T comparable](v, otherwise T) T {
 // measure runs the floor, herald and the peers in turn, as often as there are rounds.
 func (o *options) measure(k kase) (met bool, err error) {
 	var f farms
-	defer f.stop()
+	defer func() { f.stop() }() // those that will have been started
 	for range max(1, k.split) {
 		one, err := startFarm(k.delay)
 		if err != nil {
