@@ -65,6 +65,10 @@ type Spec struct {
 // (host:25,110,1000-1010,mail), or an URL (imaps://mail.example.org).
 func ParseSpec(text string) (Spec, error) {
 	s := Spec{Text: text}
+	if at, err := netip.ParseAddrPort(text); err == nil && at.Addr().Is4() && at.Port() > 0 { // most of a long list
+		s.First, s.Last, s.Ports = at.Addr(), at.Addr(), []uint16{at.Port()}
+		return s, nil
+	}
 	rest := text
 	scheme, after, isURL := strings.Cut(strings.ToLower(text), "://")
 	if isURL {
