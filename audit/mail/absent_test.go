@@ -37,6 +37,13 @@ func news(before, after map[string]string) []string {
 	return list
 }
 
+// withFew are the facts with one service for each way of speaking: time is short.
+func withFew(t *testing.T, saved []byte) []byte {
+	f := readFacts(t, saved)
+	f.Services = slices.DeleteFunc(f.Services, func(s *Service) bool { return !slices.Contains([]uint16{25, 587, 993, 110}, s.Port) })
+	return savedFacts(t, f)
+}
+
 // parts calls use for every part of a document that can be left out or emptied: with each
 // key of each object and each element of each list gone, and each text emptied. Three kinds
 // of part say something else when they are gone, and are left: a truth that is left out is
@@ -79,7 +86,7 @@ func TestNothingFailsForWhatIsMissing(t *testing.T) {
 	w := newWorld(t)
 	w.replace(t, v6, "")
 	w.gatherer.Injection = true
-	saved := savedFacts(t, w.gather(t))
+	saved := withFew(t, savedFacts(t, w.gather(t)))
 	before := fails(Judge(readFacts(t, saved), w.options))
 	var document any
 	if err := json.Unmarshal(saved, &document); err != nil {
@@ -111,7 +118,7 @@ func TestNothingFailsForWhatEndsEarly(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.replace(t, v6, "")
-	saved := savedFacts(t, w.gather(t))
+	saved := withFew(t, savedFacts(t, w.gather(t)))
 	before := fails(Judge(readFacts(t, saved), w.options))
 	check := func(what string, spoil func(f *Facts), may ...string) {
 		t.Helper()

@@ -324,7 +324,8 @@ func (v *visit) otherKey() {
 		MaxVersion:  tls.VersionTLS12,
 		Certificate: func(c *tls.Config) { c.CipherSuites = suites },
 	}, &v.other)
-	if f := v.s.OtherKey.Failure; f != nil && f.Op != wire.OpDial && v.s.TLS.Version >= tls.VersionTLS13 {
+	const protocolVersion = 70 // the alert of those who do not speak TLS 1.2 (RFC 8446, 6.2)
+	if f := v.s.OtherKey.Failure; f != nil && f.Alert == protocolVersion && v.s.TLS.Version >= tls.VersionTLS13 {
 		v.otherKey13(want)
 	}
 }
