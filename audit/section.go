@@ -14,6 +14,21 @@ func ReadMap(n ast.Node, known map[string]func(ast.Node) error) error {
 	return newReader(n).mapping(n, all)
 }
 
+// ReadEntries reads a map whose keys are the user's own; one that stands there twice is an
+// error. key is the node of the name.
+func ReadEntries(n ast.Node, each func(key ast.Node, name string, value ast.Node) error) error {
+	return newReader(n).entries(n, each)
+}
+
+// IsMap says whether the node is a map.
+func IsMap(n ast.Node) bool {
+	switch newReader(n).plain(n).(type) {
+	case *ast.MappingNode, *ast.MappingValueNode:
+		return true
+	}
+	return false
+}
+
 // ReadList reads a list.
 func ReadList(n ast.Node, each func(ast.Node) error) error { return newReader(n).each(each)(n) }
 

@@ -1,9 +1,6 @@
 package mail
 
 import (
-	"crypto/rsa"
-	"crypto/x509"
-	"encoding/base64"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -135,6 +132,11 @@ func (j *judge) senders() (list []netip.Addr, why map[netip.Addr]string) {
 }
 
 func (j *judge) spfSenders() {
+	for _, text := range j.f.Question.SPFFor { // what is expected of them is compared elsewhere
+		if a, err := netip.ParseAddr(text); err == nil && j.domain() != "" {
+			j.spfVerdict(a, j.domain(), "postmaster@"+j.domain())
+		}
+	}
 	if j.spfTree() == nil {
 		return
 	}
@@ -152,7 +154,7 @@ func (j *judge) spfSenders() {
 			j.unknown(where, "ask again", "temperror").with(trace...)
 		default:
 			f := j.fail(where, "%s", result).with(trace...).fix("add the address to the record, if mail goes out from there").
-				record("%s. IN TXT %q", j.domain(), addTerm(j.spfTree().record, fmt.Sprintf("ip%d:%s", map[bool]int{true: 4, false: 6}[a.Is4()], a)))
+				record("%s. IN TXT %q", j.domain(), addTerm(j.spfTree().record, addressTerm(a)))
 			if err != nil {
 				f.with(err.Error())
 			}
@@ -162,6 +164,14 @@ func (j *judge) spfSenders() {
 			}
 		}
 	}
+}
+
+// addressTerm is the mechanism for one address.
+func addressTerm(a netip.Addr) string {
+	if a.Is4() {
+		return "ip4:" + a.String()
+	}
+	return "ip6:" + a.String()
 }
 
 // addTerm puts a term behind the version.
@@ -227,62 +237,19 @@ func (j *judge) dkimKey(name string, texts []string) {
 		j.fail(name, "%d records: which one is heeded is undefined", len(texts)).with(texts...).fix("keep one")
 		return
 	}
-	tags := map[string]string{}
-	for _, part := range strings.Split(texts[0], ";") {
-		if k, v, ok := strings.Cut(part, "="); ok {
-			tags[strings.TrimSpace(k)] = strings.Join(strings.Fields(v), "")
-		}
-	}
-	kind, bits := tags["k"], 0
-	if kind == "" {
-		kind = "rsa"
-	}
-	p, given := tags["p"]
-	raw, err := base64.StdEncoding.DecodeString(p)
-	switch {
-	case tags["v"] != "" && tags["v"] != "DKIM1":
-		j.fail(name, "v=%s is no DKIM key", tags["v"]).with(texts[0])
-		return
-	case !given:
-		j.fail(name, "no p=: no key").with(texts[0])
-		return
-	case p == "":
+	switch k := parseDKIM(texts[0]); {
+	case k.revoked:
 		j.fail(name, "p= is empty: the key was revoked").with(texts[0]).fix("remove the selector from the signer, or publish its key")
-		return
-	case err != nil:
-		j.fail(name, "p= is no base64").with(texts[0]).fix("look for a quote, a space or a backslash that came in by pasting")
-		return
-	case kind == "ed25519":
-		bits = 8 * len(raw)
-	case kind == "rsa":
-		key, err := x509.ParsePKIXPublicKey(raw)
-		if err != nil {
-			key, err = x509.ParsePKCS1PublicKey(raw)
-		}
-		rsaKey, ok := key.(*rsa.PublicKey)
-		if err != nil || !ok {
-			j.fail(name, "p= is no RSA key").with(texts[0]).fix("publish the record that the signer's tool wrote")
-			return
-		}
-		bits = rsaKey.N.BitLen()
-	default:
-		j.fail(name, "k=%s is no kind of key that receivers know", kind).with(texts[0])
-		return
-	}
-	flags := strings.Split(tags["t"], ":")
-	switch {
-	case kind == "rsa" && bits < 1024:
-		j.fail(name, "RSA %d: receivers refuse that", bits).fix("make a key of 2048 bits")
-	case tags["h"] != "" && !slices.Contains(strings.Split(tags["h"], ":"), "sha256"):
-		j.fail(name, "h=%s allows no hash that receivers take", tags["h"]).with(texts[0]).fix("remove h=")
-	case kind == "ed25519" && bits != 256:
-		j.fail(name, "an Ed25519 key has 256 bits, not %d", bits).with(texts[0])
-	case kind == "rsa" && bits < 2048:
-		j.warn(name, "RSA %d", bits).sev(Medium).fix("make a key of 2048 bits")
-	case slices.Contains(flags, "y"):
+	case k.problem != "":
+		j.fail(name, "%s", k.problem).with(texts[0]).fix("publish the record that the signer's tool wrote; look for a quote, a space or a backslash that came in by pasting")
+	case k.kind == "rsa" && k.bits < 1024:
+		j.fail(name, "RSA %d: receivers refuse that", k.bits).fix("make a key of 2048 bits")
+	case k.kind == "rsa" && k.bits < 2048:
+		j.warn(name, "RSA %d", k.bits).sev(Medium).fix("make a key of 2048 bits")
+	case k.testing:
 		j.warn(name, "t=y: the domain is testing; receivers may treat it as unsigned").sev(Low).with(texts[0]).fix("remove t=y")
 	default:
-		j.pass(name, "%s %d", kind, bits)
+		j.pass(name, "%s %d", k.kind, k.bits)
 	}
 }
 

@@ -36,6 +36,8 @@ type Question struct {
 	Services  []string `json:"services,omitempty"`  // host:port, or scheme://host:port: mx, submission, submissions, imap, imaps, pop3, pop3s, sieve
 	Selectors []string `json:"selectors,omitempty"` // of DKIM keys
 	Senders   []string `json:"senders,omitempty"`   // addresses that send for the domain
+	SPFFor    []string `json:"spf_for,omitempty"`   // addresses that SPF is evaluated for besides
+	Ask       []string `json:"ask,omitempty"`       // further questions of the DNS: "s1._domainkey.example.test TXT"
 }
 
 // Facts are everything that was gathered.

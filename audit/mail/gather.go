@@ -119,6 +119,12 @@ func (q Question) check() error {
 			return fmt.Errorf("%q is no domain: %w", q.Domain, ErrQuestion)
 		}
 	}
+	for _, text := range q.Ask {
+		host, qtype, _ := strings.Cut(text, " ")
+		if _, ok := dns.IsDomainName(host); !ok || dns.StringToType[qtype] == 0 {
+			return fmt.Errorf("%q: write NAME TYPE: %w", text, ErrQuestion)
+		}
+	}
 	for _, text := range q.Services {
 		if _, _, err := parseService(text); err != nil {
 			return err
@@ -165,6 +171,10 @@ func (p *plan) domain() {
 		bare := &Facts{Question: p.facts.Question, Began: p.facts.Began}
 		judgeOf(p.ctx, bare, p.dns, Options{}).walkRecords()
 	})
+	for _, text := range p.facts.Question.Ask {
+		host, qtype, _ := strings.Cut(text, " ")
+		p.all.Go(func() { p.dns.Lookup(p.ctx, host, dns.StringToType[qtype]) })
+	}
 	p.all.Go(func() {
 		mx := p.dns.Lookup(p.ctx, name, dns.TypeMX)
 		records := resolve.Of[*dns.MX](mx)
@@ -194,8 +204,10 @@ func (p *plan) domain() {
 	}
 }
 
+type srvName struct{ name, protocol, security string }
+
 // srvNames are the SRV records of mail (RFC 6186, 3; RFC 8314, 5.1; RFC 5804, 1.8).
-var srvNames = []struct{ name, protocol, security string }{
+var srvNames = []srvName{
 	{"_submissions._tcp", "smtp", "tls"}, {"_submission._tcp", "smtp", "plain"},
 	{"_imaps._tcp", "imap", "tls"}, {"_imap._tcp", "imap", "plain"},
 	{"_pop3s._tcp", "pop3", "tls"}, {"_pop3._tcp", "pop3", "plain"},

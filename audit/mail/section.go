@@ -5,16 +5,16 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/json"
-	"fmt"
+	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/miekg/dns"
 
 	"herald/audit"
-	"herald/resolve"
 	"herald/scan"
 )
 
@@ -24,191 +24,259 @@ type Domains struct {
 	list []domainExpected
 }
 
+// domainExpected is one domain; what is not written is not expected.
 type domainExpected struct {
 	name      string
-	dkim      []string
+	dkim      []string // selectors
 	senders   []string
-	mx        []string // exactly these
+	profile   string // of TLS, which asks for a scan
+	mx        listExpected
+	spf       spfExpected
+	keys      []keyExpected
 	dmarc     []string // one of these effective policies
+	reports   string   // present, absent
 	mtaSTS    string   // mode, or "absent"
 	dane      string   // valid, absent, any
-	lookups   audit.Bound
+	srv       []srvExpected
 	line, col int
 }
 
+// listExpected is what a list must be: exactly so, or have these, or not have those.
+type listExpected struct{ exactly, contains, lacks []string }
+
+type spfExpected struct {
+	lookups audit.Bound
+	all     []string // fail, softfail, neutral, pass
+	results []resultExpected
+}
+
+type resultExpected struct {
+	addr netip.Addr
+	want []string // one of these
+}
+
+type keyExpected struct{ selector, want string }
+
+type srvExpected struct {
+	name   string   // _imaps
+	places []string // host:port; none for "none"
+}
+
 // Section reads "domains" (audit.Section).
+//
+//	domains:
+//	  - name: example.test
+//	    dkim: [s2026]
+//	    senders: [192.0.2.25]
+//	    expect:
+//	      mx: [mail.example.test]
+//	      spf: {result_for: {192.0.2.25: pass, 192.0.2.99: [fail, softfail]}, lookups: "<=8", all: [fail, softfail]}
+//	      dkim: {s2026: rsa-2048, s2024: revoked}
+//	      dmarc: {effective_policy: [quarantine, reject], rua: present}
+//	      mta_sts: {mode: enforce}
+//	      dane: valid
+//	      srv: {_imaps: "mail.example.test:993", _pop3: none}
+//	      tls: {profile: ncsc-2025}
 func Section(_ *audit.File, n ast.Node) (audit.Check, error) {
-	list, ok := n.(*ast.SequenceNode)
-	if !ok || len(list.Values) == 0 {
+	if _, ok := n.(*ast.SequenceNode); !ok {
 		return nil, audit.At(n, "want a list of domains, each with its name")
 	}
 	d := &Domains{}
-	for _, item := range list.Values {
+	err := audit.ReadList(n, func(item ast.Node) error {
 		var one domainExpected
-		err := keys(item, map[string]func(ast.Node) error{
-			"name":    word(&one.name),
-			"dkim":    words(&one.dkim),
-			"senders": addresses(&one.senders),
-			"expect": func(n ast.Node) error {
-				return keys(n, map[string]func(ast.Node) error{
-					"mx": words(&one.mx), "dmarc": oneOf(&one.dmarc, "none", "quarantine", "reject"),
-					"mta_sts": only(&one.mtaSTS, "enforce", "testing", "none", "absent"), "dane": only(&one.dane, "valid", "absent", "any"),
-					"spf_lookups": bound(&one.lookups),
-				})
-			},
-		})
-		if err != nil {
-			return nil, err
+		if err := one.read(item); err != nil {
+			return err
 		}
-		if err := (Question{Domain: one.name}).check(); err != nil {
-			return nil, audit.At(item, "name: %q is no domain", one.name)
-		}
-		one.name = asciiName(one.name)
 		if slices.ContainsFunc(d.list, func(o domainExpected) bool { return o.name == one.name }) {
-			return nil, audit.At(item, "%s stands in the list already", one.name)
-		}
-		if t := item.GetToken(); t != nil && t.Position != nil {
-			one.line, one.col = t.Position.Line, t.Position.Column
+			return audit.At(item, "%s stands in the list already", one.name)
 		}
 		d.list = append(d.list, one)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return d, nil
 }
 
-// keys calls the function of each key; unknown and repeated ones are errors.
-func keys(n ast.Node, known map[string]func(ast.Node) error) error {
-	var values []*ast.MappingValueNode
-	switch m := n.(type) {
-	case *ast.MappingNode:
-		values = m.Values
-	case *ast.MappingValueNode:
-		values = []*ast.MappingValueNode{m}
-	default:
-		return audit.At(n, "want a map, \"key: value\"")
+func (e *domainExpected) read(n ast.Node) error {
+	e.line, e.col = audit.PositionOf(n)
+	err := audit.ReadMap(n, map[string]func(ast.Node) error{
+		"name":    audit.ReadText(&e.name),
+		"dkim":    words(&e.dkim),
+		"senders": addresses(&e.senders),
+		"expect": func(n ast.Node) error {
+			return audit.ReadMap(n, map[string]func(ast.Node) error{
+				"mx":   e.mx.read,
+				"spf":  e.spf.read,
+				"dkim": e.readKeys,
+				"dmarc": mapOr(words(&e.dmarc, "none", "quarantine", "reject"), map[string]func(ast.Node) error{
+					"effective_policy": words(&e.dmarc, "none", "quarantine", "reject"), "rua": audit.ReadWord(&e.reports, "present", "absent"),
+				}),
+				"mta_sts": mapOr(audit.ReadWord(&e.mtaSTS, stsModes...), map[string]func(ast.Node) error{"mode": audit.ReadWord(&e.mtaSTS, stsModes...)}),
+				"dane":    audit.ReadWord(&e.dane, "valid", "absent", "any"),
+				"srv":     e.readSRV,
+				"tls": func(n ast.Node) error {
+					return audit.ReadMap(n, map[string]func(ast.Node) error{"profile": audit.ReadWord(&e.profile, ProfileNames()...)})
+				},
+			})
+		},
+	})
+	if err != nil {
+		return err
 	}
-	seen := map[string]bool{}
-	for _, v := range values {
-		name := v.Key.GetToken().Value
-		set, ok := known[name]
-		switch {
-		case !ok && strings.HasPrefix(name, "x-"):
-			continue
-		case !ok:
-			var allowed []string
-			for k := range known {
-				allowed = append(allowed, k)
-			}
-			slices.Sort(allowed)
-			return audit.At(v.Key, "unknown key %q; allowed: %s", name, strings.Join(allowed, ", "))
-		case seen[name]:
-			return audit.At(v.Key, "%s stands there already", name)
-		}
-		seen[name] = true
-		if err := set(v.Value); err != nil {
-			return err
-		}
+	if err := (Question{Domain: e.name}).check(); err != nil {
+		return audit.At(n, "name: %q is no domain", e.name)
 	}
+	e.name = asciiName(e.name)
 	return nil
 }
 
-func scalar(n ast.Node) (string, error) {
-	switch v := n.(type) {
-	case *ast.StringNode:
-		if strings.TrimSpace(v.Value) != "" {
-			return v.Value, nil
-		}
-	case *ast.IntegerNode, *ast.FloatNode:
-		return v.GetToken().Value, nil
-	}
-	return "", audit.At(n, "want a word")
-}
+var stsModes = []string{"enforce", "testing", "none", "absent"}
 
-func word(into *string) func(ast.Node) error {
-	return func(n ast.Node) (err error) {
-		*into, err = scalar(n)
-		return err
-	}
-}
-
-func words(into *[]string) func(ast.Node) error {
+// mapOr reads a map of these keys, or the one value that is written in its place.
+func mapOr(one func(ast.Node) error, known map[string]func(ast.Node) error) func(ast.Node) error {
 	return func(n ast.Node) error {
-		list, ok := n.(*ast.SequenceNode)
-		if !ok {
-			s, err := scalar(n)
-			*into = []string{s}
-			return err
+		if audit.IsMap(n) {
+			return audit.ReadMap(n, known)
 		}
-		if len(list.Values) == 0 {
-			return audit.At(n, "an empty list asserts nothing; leave it out")
-		}
-		for _, v := range list.Values {
-			s, err := scalar(v)
-			if err != nil {
-				return err
+		return one(n)
+	}
+}
+
+func words(into *[]string, allowed ...string) func(ast.Node) error {
+	return func(n ast.Node) error {
+		return audit.ReadOneOrList(n, func(n ast.Node) error {
+			var s string
+			read := audit.ReadText(&s)
+			if len(allowed) > 0 {
+				read = audit.ReadWord(&s, allowed...)
 			}
+			err := read(n)
 			*into = append(*into, s)
-		}
-		return nil
-	}
-}
-
-func oneOf(into *[]string, allowed ...string) func(ast.Node) error {
-	return func(n ast.Node) error {
-		if err := words(into)(n); err != nil {
 			return err
-		}
-		for _, s := range *into {
-			if !slices.Contains(allowed, s) {
-				return audit.At(n, "%q is none of the words that are allowed: %s", s, strings.Join(allowed, ", "))
-			}
-		}
-		return nil
-	}
-}
-
-func only(into *string, allowed ...string) func(ast.Node) error {
-	return func(n ast.Node) error {
-		var list []string
-		if _, is := n.(*ast.SequenceNode); is {
-			return audit.At(n, "want one word: %s", strings.Join(allowed, ", "))
-		}
-		err := oneOf(&list, allowed...)(n)
-		if err == nil {
-			*into = list[0]
-		}
-		return err
+		})
 	}
 }
 
 func addresses(into *[]string) func(ast.Node) error {
 	return func(n ast.Node) error {
-		if err := words(into)(n); err != nil {
-			return err
-		}
-		for _, s := range *into {
+		return audit.ReadOneOrList(n, func(n ast.Node) error {
+			var s string
+			if err := audit.ReadText(&s)(n); err != nil {
+				return err
+			}
 			if _, err := netip.ParseAddr(s); err != nil {
 				return audit.At(n, "%q is no address", s)
 			}
-		}
-		return nil
+			*into = append(*into, s)
+			return nil
+		})
 	}
+}
+
+func (l *listExpected) read(n ast.Node) error {
+	return mapOr(words(&l.exactly), map[string]func(ast.Node) error{
+		"consist_of": words(&l.exactly), "contains": words(&l.contains), "lacks": words(&l.lacks),
+	})(n)
+}
+
+func (e *spfExpected) read(n ast.Node) error {
+	return audit.ReadMap(n, map[string]func(ast.Node) error{
+		"lookups": bound(&e.lookups),
+		"all":     words(&e.all, "fail", "softfail", "neutral", "pass"),
+		"result_for": func(n ast.Node) error {
+			return audit.ReadEntries(n, func(key ast.Node, name string, value ast.Node) error {
+				addr, err := netip.ParseAddr(name)
+				if err != nil {
+					return audit.At(key, "%q is no address", name)
+				}
+				r := resultExpected{addr: addr.Unmap()}
+				err = words(&r.want, "pass", "fail", "softfail", "neutral", "none", "permerror")(value)
+				e.results = append(e.results, r)
+				return err
+			})
+		},
+	})
+}
+
+// keyWords are what a DKIM key can be expected to be.
+var keyWords = []string{"present", "absent", "revoked", "ed25519", "rsa-1024", "rsa-2048", "rsa-3072", "rsa-4096"}
+
+func (e *domainExpected) readKeys(n ast.Node) error {
+	return audit.ReadEntries(n, func(key ast.Node, selector string, value ast.Node) error {
+		k := keyExpected{selector: selector}
+		if _, ok := dns.IsDomainName(selector); !ok {
+			return audit.At(key, "%q is no selector", selector)
+		}
+		err := mapOr(audit.ReadWord(&k.want, keyWords...), map[string]func(ast.Node) error{"key": audit.ReadWord(&k.want, keyWords...)})(value)
+		e.keys = append(e.keys, k)
+		return err
+	})
+}
+
+func (e *domainExpected) readSRV(n ast.Node) error {
+	return audit.ReadEntries(n, func(key ast.Node, name string, value ast.Node) error {
+		i := slices.IndexFunc(srvNames, func(s srvName) bool { return strings.TrimSuffix(s.name, "._tcp") == name })
+		if i < 0 {
+			var known []string
+			for _, s := range srvNames {
+				known = append(known, strings.TrimSuffix(s.name, "._tcp"))
+			}
+			return audit.At(key, "unknown key %q; allowed: %s", name, strings.Join(known, ", "))
+		}
+		r := srvExpected{name: name}
+		err := audit.ReadOneOrList(value, func(n ast.Node) error {
+			var place string
+			if err := audit.ReadText(&place)(n); err != nil {
+				return err
+			}
+			if place == "none" {
+				return nil
+			}
+			host, port, err := net.SplitHostPort(place)
+			if number, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || number == 0 || host == "" {
+				return audit.At(n, "%q: want HOST:PORT, or none", place)
+			}
+			r.places = append(r.places, net.JoinHostPort(asciiName(host), port))
+			return nil
+		})
+		slices.Sort(r.places)
+		e.srv = append(e.srv, r)
+		return err
+	})
 }
 
 // bound reads "<=8".
 func bound(into *audit.Bound) func(ast.Node) error {
 	return func(n ast.Node) error {
-		s, err := scalar(n)
-		if err != nil {
+		var s string
+		if err := audit.ReadText(&s)(n); err != nil {
 			return err
 		}
 		operator := s[:len(s)-len(strings.TrimLeft(s, "<>="))]
-		var v int64
-		if _, err := fmt.Sscanf(strings.TrimSpace(s[len(operator):]), "%d", &v); err != nil || !slices.Contains([]string{"<", "<=", ">", ">="}, operator) {
+		v, err := strconv.ParseInt(strings.TrimSpace(s[len(operator):]), 10, 32)
+		if err != nil || !slices.Contains([]string{"<", "<=", ">", ">="}, operator) {
 			return audit.At(n, "%q: want <, <=, > or >= and a number, like \"<=8\"", s)
 		}
 		*into = audit.Bound{Operator: operator, Value: v, Text: s}
 		return nil
 	}
+}
+
+// question is what has to be asked of the domain, for the checks and what is expected.
+func (e *domainExpected) question() Question {
+	q := Question{Domain: e.name, Selectors: slices.Clone(e.dkim), Senders: e.senders}
+	for _, r := range e.spf.results {
+		q.SPFFor = append(q.SPFFor, r.addr.String())
+	}
+	for _, k := range e.keys {
+		if k.want != "absent" && k.want != "revoked" && !slices.Contains(q.Selectors, k.selector) {
+			q.Selectors = append(q.Selectors, k.selector)
+		}
+		q.Ask = append(q.Ask, k.selector+"._domainkey."+e.name+" TXT")
+	}
+	return q
 }
 
 // Name is the section's.
@@ -224,9 +292,14 @@ func (*Domains) Kinds() []audit.Kind {
 	}
 	return append(list,
 		audit.Kind{ID: "domain-mx", Severity: "high", About: "the domain's exchangers are exactly those that it must have"},
+		audit.Kind{ID: "domain-spf-result", Severity: "high", About: "SPF gives each address the result that it must"},
+		audit.Kind{ID: "domain-spf-all", Severity: "medium", About: "SPF ends in one of the words that are allowed"},
+		audit.Kind{ID: "domain-dkim", Severity: "high", About: "each DKIM key is as it must be"},
 		audit.Kind{ID: "domain-dmarc", Severity: "high", About: "the effective DMARC policy is one of those that are allowed"},
+		audit.Kind{ID: "domain-dmarc-reports", Severity: "medium", About: "DMARC names a place for aggregate reports, or none"},
 		audit.Kind{ID: "domain-mta-sts", Severity: "high", About: "MTA-STS is in the mode that it must be in"},
 		audit.Kind{ID: "domain-dane", Severity: "high", About: "DANE is as it must be"},
+		audit.Kind{ID: "domain-srv", Severity: "medium", About: "SRV records name exactly the places that they must"},
 		audit.Kind{ID: "domain-spf-lookups", Severity: "medium", About: "SPF costs as many lookups as it may"},
 	)
 }
@@ -265,7 +338,8 @@ func (d *Domains) Gather(ctx context.Context, file *audit.File, o scan.Options) 
 	}
 	var all []*Facts
 	for _, one := range d.list {
-		facts, err := g.Gather(ctx, Question{Domain: one.name, Selectors: one.dkim, Senders: one.senders})
+		g.TLSScan = one.profile != ""
+		facts, err := g.Gather(ctx, one.question())
 		if err != nil {
 			return nil, err
 		}
@@ -285,7 +359,7 @@ func (d *Domains) Judge(file *audit.File, facts *audit.Facts) []audit.Finding {
 		if broken != nil || i < 0 || saved[i].Format != Format {
 			found = []audit.Finding{{State: audit.Unknown, ID: "D1", Severity: "high", Service: one.name, Where: one.name, Seen: "the facts say nothing about this domain", Fix: "gather again"}}
 		} else {
-			options := Options{At: facts.Made, Later: file.Defaults.AlsoJudgeAt, Roots: rootsOf(file, facts)}
+			options := Options{At: facts.Made, Later: file.Defaults.AlsoJudgeAt, Roots: rootsOf(file, facts), Profile: one.profile}
 			for _, f := range Judge(saved[i], options) {
 				found = append(found, f.Audit(one.name))
 			}
@@ -316,89 +390,4 @@ func rootsOf(file *audit.File, facts *audit.Facts) *x509.CertPool {
 		}
 	}
 	return pool
-}
-
-// compare holds what is expected beyond the checks against the facts.
-func (e *domainExpected) compare(f *Facts, o Options) []audit.Finding {
-	f = settled(f)
-	j := judgeOf(context.Background(), f, resolve.NewRecorded(f.Answers), o)
-	var list []audit.Finding
-	add := func(id, severity, expected, seen string, holds bool) {
-		state := audit.Pass
-		if !holds {
-			state = audit.Fail
-		}
-		list = append(list, audit.Finding{State: state, ID: id, Severity: severity, Service: e.name, Where: e.name, Expected: expected, Seen: seen})
-	}
-	unknown := func(id, severity string, a resolve.Answer) {
-		list = append(list, audit.Finding{State: audit.Unknown, ID: id, Severity: severity, Service: e.name, Where: e.name, Seen: a.Type + " " + a.Name + ": " + string(a.Status)})
-	}
-	if len(e.mx) > 0 {
-		a, records := j.mxRecords()
-		var have []string
-		for _, rr := range records {
-			have = append(have, bare(dns.CanonicalName(rr.Mx)))
-		}
-		if !a.Known() {
-			unknown("domain-mx", "high", a)
-		} else {
-			add("domain-mx", "high", strings.Join(e.mx, ", "), strings.Join(have, ", "), slices.Equal(lowered(have), lowered(e.mx)))
-		}
-	}
-	if len(e.dmarc) > 0 {
-		w := j.walkDMARC(e.name)
-		r, own := w.record()
-		seen := "no policy"
-		if r != nil {
-			if seen = r.policy(own, true); r.is("t", "y") {
-				seen = tested(seen)
-			}
-			seen = cmp.Or(seen, "no policy")
-		}
-		if r == nil && len(w.failed) > 0 {
-			unknown("domain-dmarc", "high", j.lookup("_dmarc."+e.name, dns.TypeTXT))
-		} else {
-			add("domain-dmarc", "high", strings.Join(e.dmarc, " or "), seen, slices.Contains(e.dmarc, seen))
-		}
-	}
-	if e.mtaSTS != "" {
-		seen := "absent"
-		if p := j.policy(); p != nil {
-			seen = p.mode
-		}
-		add("domain-mta-sts", "high", e.mtaSTS, seen, seen == e.mtaSTS)
-	}
-	if e.dane == "valid" || e.dane == "absent" {
-		seen := "absent"
-		for _, s := range j.exchangers() {
-			d := j.daneOf(s)
-			chain, _ := j.f.Chain(chainOf(s))
-			if d.answer.Status != resolve.Found {
-				if seen == "valid" {
-					seen = "at some exchangers alone"
-				}
-				continue
-			}
-			if r, _ := verifyDANE(d.records, chain, d.names, j.at); r == nil || !d.counts() {
-				seen = "not valid at " + s.Where()
-				break
-			}
-			seen = "valid"
-		}
-		add("domain-dane", "high", e.dane, seen, seen == e.dane)
-	}
-	if e.lookups.Operator != "" {
-		t := j.spfOf(e.name)
-		add("domain-spf-lookups", "medium", e.lookups.Text, fmt.Sprint(t.lookups), e.lookups.Holds(int64(t.lookups)))
-	}
-	return list
-}
-
-func lowered(list []string) []string {
-	out := make([]string, 0, len(list))
-	for _, s := range list {
-		out = append(out, asciiName(s))
-	}
-	slices.Sort(out)
-	return out
 }

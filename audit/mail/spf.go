@@ -22,6 +22,7 @@ type spfTree struct {
 	lookups   int
 	voids     int
 	all       string // what the domain's own record says at its end: "-", "~", "?", "+"; "" for nothing
+	last      string // the same, behind redirects
 	redirect  bool
 	macros    bool
 	errors    []string
@@ -41,7 +42,7 @@ const (
 
 func (j *judge) spfOf(domain string) *spfTree {
 	t := &spfTree{visited: map[string]bool{}}
-	t.walk(j, domain, 0)
+	t.walk(j, domain, 0, true)
 	return t
 }
 
@@ -58,7 +59,8 @@ func (t *spfTree) note(depth int, format string, a ...any) {
 	}
 }
 
-func (t *spfTree) walk(j *judge, domain string, depth int) {
+// walk reads a domain's record; final says that its end is the end of the whole.
+func (t *spfTree) walk(j *judge, domain string, depth int, final bool) {
 	a := j.lookup(domain, dns.TypeTXT)
 	if !a.Known() {
 		t.unknown = append(t.unknown, bare(a.Name)+" TXT: "+string(a.Status))
@@ -93,10 +95,10 @@ func (t *spfTree) walk(j *judge, domain string, depth int) {
 	}
 	t.visited[domain] = true
 	defer delete(t.visited, domain)
-	t.terms(j, domain, records[0], depth)
+	t.terms(j, domain, records[0], depth, final)
 }
 
-func (t *spfTree) terms(j *judge, domain, record string, depth int) {
+func (t *spfTree) terms(j *judge, domain, record string, depth int, final bool) {
 	if problem := spfProblem(record); problem != "" {
 		t.errors = append(t.errors, domain+": "+problem)
 	}
@@ -132,6 +134,9 @@ func (t *spfTree) terms(j *judge, domain, record string, depth int) {
 			if depth == 0 {
 				t.all = qualifier
 			}
+			if final {
+				t.last = qualifier
+			}
 			t.note(depth, "%s", term)
 		case "ip4", "ip6":
 			t.note(depth, "%s", term)
@@ -149,7 +154,7 @@ func (t *spfTree) terms(j *judge, domain, record string, depth int) {
 		}
 		t.note(depth, "redirect=%s  (1 lookup)", redirect)
 		if !t.macro(redirect) {
-			t.walk(j, strings.ToLower(strings.TrimSuffix(redirect, ".")), depth+1)
+			t.walk(j, strings.ToLower(strings.TrimSuffix(redirect, ".")), depth+1, final)
 		}
 	}
 }
@@ -181,7 +186,7 @@ func (t *spfTree) mechanism(j *judge, domain, name, argument, term string, depth
 	switch {
 	case t.macro(target): // counted, and not followed: it depends on the message
 	case name == "include":
-		t.walk(j, target, depth+1)
+		t.walk(j, target, depth+1, false)
 	case name == "ptr":
 		t.warnings = append(t.warnings, "ptr is slow and should not be used (RFC 7208, 5.5)")
 	case name == "exists":
