@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -120,14 +119,7 @@ func upgrades(t *wire.Transcript) string {
 }
 
 func readRecording(testdata fs.FS, probe, name string) (*wire.Transcript, error) {
-	file := path.Join(probe, name)
-	text, err := fs.ReadFile(testdata, file)
-	if err != nil {
-		return nil, err
-	}
-	return wire.ReadTranscript(file, bytes.NewReader(text), func(cert string) ([]byte, error) {
-		return fs.ReadFile(testdata, path.Join(probe, cert))
-	})
+	return wire.ReadRecording(testdata, path.Join(probe, name))
 }
 
 // Write puts the recording into the folder of its probe, with the certificates it names.

@@ -1,10 +1,8 @@
 package report
 
 import (
-	"bytes"
 	"context"
 	"io/fs"
-	"path"
 	"strings"
 	"testing"
 
@@ -26,13 +24,7 @@ func TestWhyOfEveryRecording(t *testing.T) {
 	const width = 64
 	for _, file := range files {
 		t.Run(strings.TrimPrefix(file, "testdata/"), func(t *testing.T) {
-			data, err := probes.Recordings.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			tr, err := wire.ReadTranscript(file, bytes.NewReader(data), func(cert string) ([]byte, error) {
-				return probes.Recordings.ReadFile(path.Join(path.Dir(file), cert))
-			})
+			tr, err := wire.ReadRecording(probes.Recordings, file)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -4,10 +4,10 @@ import (
 	"context"
 	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"testing"
 
+	"herald/probes"
 	"herald/wire"
 )
 
@@ -23,13 +23,7 @@ func (a again) Dial(ctx context.Context, e wire.Endpoint) (net.Conn, error) {
 func BenchmarkLook(b *testing.B) {
 	for _, name := range []string{"smtp/exim-4.96", "ftp/vsftpd-3.0.3", "imap/courier-5.0.13", "pop3/dovecot-2.3.19", "nntp/leafnode-1.12.0", "http/lighttpd-1.4"} {
 		b.Run(name, func(b *testing.B) {
-			file := filepath.Join("..", "probes", "testdata", name+".txt")
-			text, err := os.Open(file)
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer text.Close()
-			recorded, err := wire.ReadTranscript(file, text, func(cert string) ([]byte, error) { return os.ReadFile(filepath.Join(filepath.Dir(file), cert)) })
+			recorded, err := wire.ReadRecording(probes.Recordings, "testdata/"+name+".txt")
 			if err != nil {
 				b.Fatal(err)
 			}

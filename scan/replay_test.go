@@ -1,7 +1,6 @@
 package scan_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -53,13 +52,7 @@ var otherWay = map[string]string{
 
 func transcript(t *testing.T, file string) *wire.Transcript {
 	t.Helper()
-	text, err := probes.Recordings.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tr, err := wire.ReadTranscript(file, bytes.NewReader(text), func(cert string) ([]byte, error) {
-		return probes.Recordings.ReadFile(path.Join(path.Dir(file), cert))
-	})
+	tr, err := wire.ReadRecording(probes.Recordings, file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,8 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"io/fs"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -245,6 +247,18 @@ func (t *Transcript) NameCertificates() map[string][]byte {
 		}
 	}
 	return files
+}
+
+// ReadRecording reads a transcript that is a file, with the certificates that lie beside it.
+func ReadRecording(files fs.FS, name string) (*Transcript, error) {
+	text, err := files.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer text.Close()
+	return ReadTranscript(name, text, func(cert string) ([]byte, error) {
+		return fs.ReadFile(files, path.Join(path.Dir(name), cert))
+	})
 }
 
 // ReadTranscript reads a transcript's text. The name is for errors; open gives the

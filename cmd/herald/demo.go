@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"io/fs"
-	"path"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -109,13 +107,7 @@ func readRecordings(from fs.FS, patterns []string) ([]recording, error) {
 			return nil, fmt.Errorf("demo: no recording %s", pattern)
 		}
 		name := names[len(names)-1]
-		text, err := fs.ReadFile(from, name)
-		if err != nil {
-			return nil, err
-		}
-		t, err := wire.ReadTranscript(name, bytes.NewReader(text), func(cert string) ([]byte, error) {
-			return fs.ReadFile(from, path.Join(path.Dir(name), cert))
-		})
+		t, err := wire.ReadRecording(from, name)
 		if err != nil {
 			return nil, err
 		}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"os"
 	"os/exec"
@@ -58,11 +57,7 @@ func play(ts *testscript.TestScript, neg bool, args []string) {
 		if own, ok := strings.CutPrefix(recording, "./"); ok {
 			file = ts.MkAbs(own)
 		}
-		text, err := os.ReadFile(file)
-		ts.Check(err)
-		t, err := wire.ReadTranscript(file, bytes.NewReader(text), func(cert string) ([]byte, error) {
-			return os.ReadFile(filepath.Join(filepath.Dir(file), cert))
-		})
+		t, err := wire.ReadRecording(os.DirFS(filepath.Dir(file)), filepath.Base(file))
 		ts.Check(err)
 		names, transcripts = append(names, name), append(transcripts, t)
 	}
