@@ -175,3 +175,19 @@ func FuzzTry(f *testing.F) {
 		}
 	})
 }
+
+// Whatever a file says of logins: it is refused with its place, or read.
+func FuzzSection(f *testing.F) {
+	f.Add("version: 1\nlogins:\n  checks: [{id: a, at: \"a.test:993\", protocol: imap, security: tls, credentials: alice}]\n")
+	f.Add("version: 1\nlogins: {credentials_file: x.yaml, checks: [{id: a, at: \"[::1]:21\", protocol: ftp, security: plain, credentials: x, upload: true, active: true, expect: refused}]}\n")
+	f.Add("version: 1\nlogins: [checks]\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		if strings.Contains(text, "/") {
+			return // no file of this machine is read
+		}
+		_, err := audit.Parse("a.yaml", strings.NewReader(text), map[string]audit.Section{Name: Section(func(string) string { return "x" })})
+		if err != nil && !strings.HasPrefix(err.Error(), "a.yaml:") {
+			t.Errorf("an error without its file: %v", err)
+		}
+	})
+}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"herald/audit"
 	"herald/resolve"
 	"herald/wire"
 )
@@ -188,5 +189,22 @@ func FuzzVisit(f *testing.F) {
 			t.Errorf("our own facts are not read: %v", err)
 		}
 		told(t, facts)
+	})
+}
+
+// Whatever a file says that domains, and a round trip, are to be like: it is refused with its
+// place, or read.
+func FuzzSection(f *testing.F) {
+	f.Add("version: 1\ndomains:\n  - {name: a.test, dkim: [s], senders: [192.0.2.1], tls_profile: mozilla-modern, dmarc: reject, mta_sts: enforce, dane: valid}\n")
+	f.Add("version: 1\ndomains: [{name: a.test, mx: {contains: [mx.a.test]}, spf: {lookups: \"<=10\", all: fail}, srv: {_imaps._tcp: \"mx.a.test:993\"}}]\nroundtrip: {mailbox: a@a.test, credentials: x}\n")
+	f.Add("version: 1\ndomains: [a.test, {}, null, *x]\nroundtrip: []\n")
+	sections := map[string]audit.Section{"domains": Section, "roundtrip": TripSection(func(string) string { return "x" })}
+	f.Fuzz(func(t *testing.T, text string) {
+		if strings.Contains(text, "/") {
+			return // no file of this machine is read
+		}
+		if _, err := audit.Parse("a.yaml", strings.NewReader(text), sections); err != nil && !strings.HasPrefix(err.Error(), "a.yaml:") {
+			t.Errorf("an error without its file: %v", err)
+		}
 	})
 }
