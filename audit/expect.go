@@ -403,8 +403,19 @@ var protocols = sync.OnceValue(func() map[string]bool {
 })
 
 func knownProtocol(s string) (string, error) {
+	if probes.Named(s) != nil {
+		return s, nil
+	}
+	if plain, ok := strings.CutSuffix(s, "s"); ok && probes.Named(plain) != nil {
+		return "", fmt.Errorf("protocol %q: write %s, and tls for TLS from the first byte", s, plain)
+	}
 	if !protocols()[s] {
 		return "", fmt.Errorf("unknown protocol %q; 'herald probes' lists those that can be told, 'herald ports all' what is registered", s)
+	}
+	for _, p := range scan.Ports() {
+		if p.Service == s && len(p.Expected) > 0 {
+			return "", fmt.Errorf("protocol %q: so is port %d called; write %s", s, p.Number, p.Expected[0].Protocol)
+		}
 	}
 	return s, nil
 }

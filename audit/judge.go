@@ -193,7 +193,7 @@ func (j *judge) answers() bool {
 	}
 	trouble := ""
 	if r.Failure != nil {
-		trouble = fmt.Sprintf(" (%s: %s)", r.Failure.Op, r.Failure.Kind)
+		trouble = " (" + r.Failure.Brief() + ")"
 	}
 	silentFailure := r.Failure != nil && r.Failure.Op != wire.OpDial && (r.Failure.Kind == wire.Closed || r.Failure.Kind == wire.Reset)
 	switch {
@@ -245,6 +245,8 @@ func (j *judge) protocol() bool {
 	case r.Protocol == "":
 		seen := "something that was not understood"
 		switch {
+		case r.Failure != nil && r.Failure.Kind == wire.TLSAlert:
+			seen = "TLS, and not with us (" + r.Failure.Brief() + ")"
 		case j.fact.spoken() == wire.TLS && j.words() == "":
 			seen = "TLS, and nothing that is said inside"
 		case j.fact.spoken() == wire.TLS:

@@ -105,6 +105,11 @@ type FailureJSON struct {
 	Text  string    `json:"text,omitempty"`  // for people
 }
 
+// Brief is the failure in a few words, see [wire.Failure.Brief].
+func (f *FailureJSON) Brief() string {
+	return (&wire.Failure{Op: f.Op, Kind: f.Kind, Alert: f.Alert}).Brief()
+}
+
 // RecordOf is a service as a record.
 func RecordOf(s *scan.Service) *Record {
 	r := &Record{

@@ -228,7 +228,7 @@ func remarks(s *scan.Service) string {
 		}
 	}
 	if f := s.Failure; f != nil && s.Verdict != scan.Closed {
-		add("%s: %s", f.Op, f.Kind)
+		add("%s", f.Brief())
 	}
 	return strings.Join(all, "; ")
 }

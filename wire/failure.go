@@ -11,6 +11,7 @@ import (
 	"os"
 	"reflect"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -60,6 +61,15 @@ func (f *Failure) Error() string {
 	s := string(f.Op) + ": " + string(f.Kind)
 	if f.Err != nil {
 		s += ": " + f.Err.Error()
+	}
+	return s
+}
+
+// Brief is the failure in a few words: the operation, the kind, and the name of an alert.
+func (f *Failure) Brief() string {
+	s := string(f.Op) + ": " + string(f.Kind)
+	if f.Kind == TLSAlert {
+		s += ", " + strings.TrimPrefix(tls.AlertError(f.Alert).Error(), "tls: ")
 	}
 	return s
 }
