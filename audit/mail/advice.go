@@ -55,6 +55,17 @@ var advice = map[string]map[string]string{
 		"Cyrus":   "Cyrus, imapd.conf: tls_server_cert, tls_server_key",
 		"Courier": "Courier, imapd-ssl: IMAPDSTARTTLS=YES, TLS_CERTFILE",
 	},
+	"starttls-pop3": {
+		"":        "give the server a certificate and have it offer STLS, or close the port and serve 995 alone (RFC 8314, 4.1)",
+		"Dovecot": "Dovecot: ssl = required, ssl_server_cert_file and ssl_server_key_file (2.4), ssl_cert and ssl_key (2.3)",
+		"Cyrus":   "Cyrus, imapd.conf: tls_server_cert, tls_server_key",
+		"Courier": "Courier, pop3d-ssl: POP3_STARTTLS=YES, TLS_CERTFILE",
+	},
+	"starttls-sieve": {
+		"":        "give the server a certificate and have it offer STARTTLS",
+		"Dovecot": "Dovecot: ssl = required, ssl_server_cert_file and ssl_server_key_file (2.4), ssl_cert and ssl_key (2.3)",
+		"Cyrus":   "Cyrus, imapd.conf: tls_server_cert, tls_server_key",
+	},
 	"chain": {
 		"":          "serve the leaf with its intermediates, leaf first, without the root",
 		"Postfix":   "Postfix, main.cf: smtpd_tls_chain_files = key, then fullchain.pem; postfix reload",

@@ -165,10 +165,13 @@ func (j *judge) chain() {
 		var unknownAuthority x509.UnknownAuthorityError
 		switch {
 		case err == nil:
-			j.pass(s.Where(), "%d certificate(s) lead to a trusted root", len(chain)).with(describe(chain)...)
+			j.pass(s.Where(), "%s up to a trusted root", counted(len(chain), "certificate")).with(describe(chain)...)
 		case weakSignature(chain) != "": // C6 tells
 		case selfSigned(chain[0]):
-			j.bad(s, "self-signed").with(describe(chain)...).fix("have an authority sign it, or publish its key: DANE").record("%s", paste(fmt.Sprintf("_%d._tcp.%s", s.Port, s.Host), chain[0]))
+			f := j.bad(s, "self-signed").with(describe(chain)...).fix("have an authority sign it")
+			if isMX(s) && !isAddress(s.Host) {
+				f.fix("have an authority sign it, or, in a signed zone, publish its key").record("%s", paste(fmt.Sprintf("_%d._tcp.%s", s.Port, s.Host), chain[0]))
+			}
 		case errors.As(err, &unknownAuthority) && !selfSigned(chain[len(chain)-1]) && len(chain) == 1:
 			j.bad(s, "incomplete: the certificate alone is sent, without the intermediate of %s", issuerName(chain[0])).with(describe(chain)...).fix("%s", j.mend(s, "chain"))
 		case errors.As(err, &unknownAuthority):
@@ -197,7 +200,7 @@ func (j *judge) certificateName() {
 		switch n := covers(chain[0], names); {
 		case n != "":
 			j.pass(s.Where(), "for %s", n).with("names: " + strings.Join(chain[0].DNSNames, ", "))
-		case isAddress(s.Host) && !isMX(s):
+		case isAddress(s.Host) && (!isMX(s) || s.AskedAs("service")):
 			j.na(s.Where(), "asked by its address: no name to compare").with("names: " + strings.Join(chain[0].DNSNames, ", "))
 		default:
 			j.bad(s, "not for %s", strings.Join(names, ", ")).with("names: "+strings.Join(chain[0].DNSNames, ", "), "common name, which does not count: "+chain[0].Subject.CommonName).
@@ -468,7 +471,7 @@ func (j *judge) oneCertificate() {
 		case most.Sub(least) > 24*time.Hour:
 			j.warn(h, "the ports show certificates that end %s apart: one service was not reloaded", days(most.Sub(least))).with(lines...).fix("have every service load the new certificate")
 		default:
-			j.pass(h, "%d certificate(s), ending together", len(ends))
+			j.pass(h, "%s in all", counted(len(ends), "certificate"))
 		}
 	}
 }

@@ -61,7 +61,7 @@ func (j *judge) mx() {
 	case isNull(list):
 		j.na(j.domain(), "a null MX: the domain takes no mail")
 	case len(list) > 0:
-		j.pass(j.domain(), "%d", len(list)).with(a.Records...)
+		j.pass(j.domain(), "%s", counted(len(list), "exchanger")).with(a.Records...)
 	case j.unresolved(j.domain(), a):
 	case j.hidden(j.domain(), a):
 	case len(addrs) > 0:

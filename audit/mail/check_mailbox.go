@@ -69,7 +69,7 @@ func (j *judge) upgrade(protocol string, port uint16) {
 		case s.interrupted(): // S9 tells
 		case !s.offersTLS() && s.secured(): // a part of the facts is missing
 		case !s.offersTLS():
-			j.fail(s.Where(), "not offered: whoever logs in here is read along").with(strings.Join(s.offers(false), "\n")).fix("%s", j.mend(s, "starttls-imap"))
+			j.fail(s.Where(), "not offered: whoever logs in here is read along").with(strings.Join(s.offers(false), "\n")).fix("%s", j.mend(s, "starttls-"+protocol))
 		case s.secured():
 			j.pass(s.Where(), "offered, and works")
 		case s.unseen():

@@ -2,7 +2,6 @@ package mail
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -174,7 +173,7 @@ func (j *judge) sievePort() {
 		case s.welcome() && (s.offersTLS() || s.Security == "tls"):
 			j.pass(s.Where(), "lists its capabilities, STARTTLS among them")
 		case s.welcome():
-			j.warn(s.Where(), "offers no STARTTLS").with(s.greeting()).fix("%s", j.mend(s, "starttls-imap"))
+			j.warn(s.Where(), "offers no STARTTLS").with(s.greeting()).fix("%s", j.mend(s, "starttls-sieve"))
 		}
 	}
 }
@@ -249,7 +248,7 @@ func (j *judge) consistency() {
 		j.fail(j.subject(), "STARTTLS is offered by some exchangers and not by others").with("offered by "+strings.Join(offering, ", "), "not by "+strings.Join(lackingIt, ", ")).
 			fix("offer it everywhere: a sender may be led to the weakest")
 	default:
-		j.pass(j.subject(), "%d exchanger addresses that talk, all alike", len(offering)+len(lackingIt))
+		j.pass(j.subject(), "%s of exchangers, all alike", counted(len(offering)+len(lackingIt), "address"))
 	}
 }
 
@@ -284,10 +283,7 @@ func (j *judge) furtherDoors() {
 // nextAfter is what to do where a server turned us away.
 func nextAfter(s *Service) string {
 	text := strings.ToLower(s.refusal())
-	from := s.Local
-	if a, err := netip.ParseAddrPort(s.Local); err == nil {
-		from = a.Addr().String()
-	}
+	from, _ := s.source()
 	switch c := code(s.refusal()); {
 	case strings.Contains(text, "too many") || strings.Contains(text, "rate") || strings.Contains(text, "limit"):
 		return "it limits how often we may connect: repeat in some minutes, or allow " + from
@@ -310,7 +306,7 @@ func (j *judge) turnedAway() {
 		}
 	}
 	if talked > 0 && len(j.f.Services) > 0 {
-		j.pass(j.subject(), "%d services talked to us", talked)
+		j.pass(j.subject(), "%s talked to us", counted(talked, "service"))
 	}
 }
 
@@ -335,7 +331,7 @@ func (j *judge) ownProtocol() {
 		}
 	}
 	if right > 0 {
-		j.pass(j.subject(), "%d services speak the protocol of their port", right)
+		j.pass(j.subject(), "%s what belongs on its port", counted(right, "service")+map[bool]string{true: " speaks", false: " speak"}[right == 1])
 	}
 }
 

@@ -118,7 +118,7 @@ func (j *judge) claim(where, text, host, protocol, security string, port uint16,
 		case security == "plain" && !s.secured() && s.offersTLS():
 			j.fail(where, "promises %s: STARTTLS does not work", promise).with(text)
 		case security == "plain" && !s.offersTLS():
-			j.warn(where, "promises %s: no STARTTLS, a password goes in the clear", promise).with(text).fix("%s", j.mend(s, "starttls-imap"))
+			j.warn(where, "promises %s: no STARTTLS, a password goes in the clear", promise).with(text).fix("%s", j.mend(s, "starttls-"+protocol))
 		default:
 			leaf, ok := j.leaf(s.TLS)
 			if ok && covers(leaf, names) == "" {

@@ -21,37 +21,78 @@ var smtpChecks = []Check{
 	{"X10", "smtp", "extensions do not contradict each other", Low, "RFC 6531, 3.1; RFC 3030, 3", "SMTPUTF8 comes with 8BITMIME, BINARYMIME with CHUNKING", (*judge).extensions},
 }
 
+// source is our address as the server sees it, as far as that is known, and whether it is
+// outside of the server's own network: relaying is often allowed inside.
+func (s *Service) source() (from string, outside bool) {
+	local, err := netip.ParseAddrPort(s.Local)
+	ours := local.Addr().Unmap().WithZone("")
+	seen := s.seenAs()
+	switch {
+	case seen.IsValid() && seen != ours:
+		return seen.String(), !inside(seen, s.Addr)
+	case err != nil:
+		return "an address that was not kept", false
+	case ours.IsPrivate() && s.Addr.IsGlobalUnicast() && !s.Addr.IsPrivate():
+		return "behind address translation, as a public address (here it is " + ours.String() + ")", true
+	}
+	return ours.String(), !inside(ours, s.Addr)
+}
+
+func inside(from, server netip.Addr) bool {
+	return from.IsPrivate() || from.IsLoopback() || from.IsLinkLocalUnicast() || neighbours(from, server)
+}
+
+// seenAs is the client's address that a server names in its reply to EHLO: "Hello
+// client.example [192.0.2.7]"; the zero address where it names none.
+func (s *Service) seenAs() netip.Addr {
+	step := s.Any("ehlo")
+	if step == nil || code(step.Reply) != 250 {
+		return netip.Addr{}
+	}
+	first := firstLine(step.Reply)
+	open, shut := strings.LastIndexByte(first, '['), strings.LastIndexByte(first, ']')
+	if open < 0 || shut < open {
+		return netip.Addr{}
+	}
+	addr, err := netip.ParseAddr(strings.TrimPrefix(first[open+1:shut], "IPv6:"))
+	if err != nil {
+		return netip.Addr{}
+	}
+	return addr.Unmap().WithZone("")
+}
+
 func (j *judge) relay() {
 	for _, s := range j.services("smtp") {
 		mail, step := s.Any("mail"), s.Any("rcpt-relay")
-		local := s.Local
-		var from netip.Addr
-		if a, err := netip.ParseAddrPort(s.Local); err == nil {
-			from = a.Addr()
-			local = from.String()
-		}
+		from, outside := s.source()
 		switch {
 		case mail != nil && step == nil && code(mail.Reply)/100 != 2:
-			j.unknown(s.Where(), "give --hello and --sender a name and address that the server takes", "our sender was refused, so that no recipient could be tried").with(mail.Reply)
+			j.unknown(s.Where(), "give --helo and --sender a name and address that the server takes", "our sender was refused, so that no recipient could be tried").with(mail.Reply)
 		case step == nil:
+		case deniesRelay(step.Reply):
+			j.pass(s.Where(), "refuses it, for now at least: %s", firstLine(step.Reply)).with("asked from " + from)
 		case code(step.Reply)/100 == 4:
-			j.unknown(s.Where(), "repeat later: it may be greylisting", "put off: %s", firstLine(step.Reply)).with("> " + step.Said)
+			j.unknown(s.Where(), "repeat later: it may be greylisting", "put off: %s", firstLine(step.Reply)).with("> "+step.Said, "asked from "+from)
 		case code(step.Reply)/100 != 2:
-			j.pass(s.Where(), "refuses it: %s", firstLine(step.Reply)).with("asked from " + local)
+			j.pass(s.Where(), "refuses it: %s", firstLine(step.Reply)).with("asked from " + from)
 		case slices.Contains(sinks, j.product(s).name):
 			j.warn(s.Where(), "takes every recipient: %s is made to take test mail and deliver nothing; keep it off public networks", j.product(s).name).sev(Info)
-		case from.IsPrivate() || from.IsLoopback() || neighbours(from, s.Addr):
-			kind := "a private address"
-			if neighbours(from, s.Addr) && !from.IsPrivate() && !from.IsLoopback() {
-				kind = "an address of the server's own network"
-			}
-			j.warn(s.Where(), "accepts a foreign recipient from %s: %s, for which relaying is often allowed on purpose; ask again from outside", local, kind).sev(Info).
-				with("> "+step.Said, "< "+step.Reply).fix("%s", j.mend(s, "relay"))
+		case !outside:
+			j.warn(s.Where(), "accepts a foreign recipient from %s, which lies in its own or in a private network: that proves little, relaying is often allowed there on purpose", from).sev(Info).
+				with("> "+step.Said, "< "+step.Reply).fix("ask again from outside; if it is accepted there too: %s", j.mend(s, "relay"))
 		default:
-			j.fail(s.Where(), "accepts a foreign recipient from %s, at RCPT; whether it would deliver was not tried", local).sev(High).
+			j.fail(s.Where(), "accepts a foreign recipient at RCPT, asked from %s; whether it would deliver was not tried", from).sev(High).
 				with("> "+mail.Said, "< "+mail.Reply, "> "+step.Said, "< "+step.Reply).fix("%s", j.mend(s, "relay"))
 		}
 	}
+}
+
+// deniesRelay says that a deferral is a refusal of relaying and no greylisting: X.7.1 is
+// "delivery not authorized" (RFC 3463, 3.8), which Postfix says with 454 by default
+// (defer_unauth_destination).
+func deniesRelay(reply string) bool {
+	text := strings.ToLower(reply)
+	return code(reply)/100 == 4 && strings.Contains(text, "4.7.1") && strings.Contains(text, "relay")
 }
 
 // neighbours says whether two addresses are likely in one network: relaying is often

@@ -129,7 +129,17 @@ func (p *printer) verdict(f *Facts, findings []Finding) {
 	if severity != "" {
 		word += " (" + string(severity) + ")"
 	}
+	defer p.breaksFirst(f, findings)
 	p.line("%s: %s: %d fail, %d warn, %d unknown, %d pass, %d do not apply", p.bold(clean(subject(f))), p.paint(state, word), n[Fail], n[Warn], n[Unknown], n[Pass], n[NA])
+}
+
+// breaksFirst tells of the date that comes first, which is nobody's fault yet.
+func (p *printer) breaksFirst(f *Facts, findings []Finding) {
+	for _, x := range findings {
+		if x.Check == "C4" && x.State == Pass && x.Where == subject(f) {
+			p.line("%s", clean(x.Text))
+		}
+	}
 }
 
 func (p *printer) area(area string, findings []Finding) {
@@ -156,10 +166,18 @@ func (p *printer) area(area string, findings []Finding) {
 			return f.good() && !p.s.All || !f.good() && o.Text == f.Text && o.Fix == f.Fix && o.Severity == f.Severity
 		}
 		var wheres []string
+		oneText := true
 		for _, o := range rows {
-			if alike(o) && !slices.Contains(wheres, o.Where) {
+			if !alike(o) {
+				continue
+			}
+			oneText = oneText && o.Text == f.Text
+			if !slices.Contains(wheres, o.Where) {
 				wheres = append(wheres, o.Where)
 			}
+		}
+		if len(wheres) > 1 && f.good() && (f.State == Pass || !oneText) {
+			f.Text = "" // the reason that something does not apply is told, if it is one
 		}
 		p.row(f, wheres)
 		if f.good() && p.s.All {
@@ -189,7 +207,7 @@ func (p *printer) row(f Finding, wheres []string) {
 			text = clipRunes(text, 100)
 		}
 	case f.good():
-		where, text = fmt.Sprintf("%d places", n), ""
+		where = fmt.Sprintf("%d places", n)
 	default:
 		for _, w := range wheres[1:min(n, most)] {
 			where += ", " + clean(w)

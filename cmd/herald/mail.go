@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/miekg/dns"
 	"github.com/spf13/cobra"
 
 	"herald/audit/login"
@@ -286,15 +287,40 @@ func (f mailFlags) records(servicesOnly bool) (records resolve.Records, name str
 		names[host] = append(names[host], addr.Unmap())
 	}
 	if records == nil && (len(names) > 0 || servicesOnly) {
-		if len(names) == 0 {
-			return resolve.Override{Names: names, Of: systemOrNobody()}, "", false, nil
-		}
-		records = systemOrNobody()
+		records = addressesOf{f.serviceHosts(), systemOrNobody()}
 	}
 	if len(names) > 0 {
 		records = resolve.Override{Names: names, Of: records}
 	}
 	return records, name, trusted, nil
+}
+
+// addressesOf asks for the addresses of some hosts, and for nothing else.
+type addressesOf struct {
+	hosts []string
+	of    resolve.Records
+}
+
+func (a addressesOf) Lookup(ctx context.Context, name string, qtype uint16) resolve.Answer {
+	name = dns.CanonicalName(name)
+	if (qtype == dns.TypeA || qtype == dns.TypeAAAA) && slices.Contains(a.hosts, name) {
+		return a.of.Lookup(ctx, name, qtype)
+	}
+	return resolve.Answer{Name: name, Type: dns.Type(qtype).String(), Status: resolve.Unasked, Reason: "no DNS is asked about --services"}
+}
+
+// serviceHosts are the names in --services, as the DNS has them.
+func (f mailFlags) serviceHosts() []string {
+	var hosts []string
+	for _, text := range f.services {
+		if _, rest, scheme := strings.Cut(text, "://"); scheme {
+			text = rest
+		}
+		if host, _, err := net.SplitHostPort(text); err == nil {
+			hosts = append(hosts, dns.CanonicalName(host))
+		}
+	}
+	return hosts
 }
 
 // systemOrNobody resolves the names of services; where there is no resolver, addresses

@@ -29,7 +29,9 @@ func mailResult(f *mail.Facts, findings []mail.Finding) *audit.Result {
 		Made: f.Began,
 	}
 	for i := range findings {
-		r.Findings = append(r.Findings, findings[i].Audit(mail.Subject(f)))
+		one := findings[i].Audit(mail.Subject(f))
+		one.File, one.Line = mail.Subject(f), 1
+		r.Findings = append(r.Findings, one)
 	}
 	return r
 }
