@@ -15,7 +15,6 @@ import (
 var protocols = sync.OnceValue(func() map[string]bool {
 	known := map[string]bool{
 		"tls": true, // nothing is said of what is spoken inside
-		"nbd": true, // registered by IANA for a port that promises nothing here
 	}
 	for _, p := range probes.All() {
 		known[p.Info().Name] = true
