@@ -34,10 +34,10 @@ type courtesy struct {
 type dispatcher struct {
 	courtesy
 	hosts   map[netip.Addr]*host
-	resting rests // hosts that pushed back, the one first that may be visited first
-	nets    map[netip.Prefix]int
-	ready   []*work // may begin, in order
-	waiting int     // in the queues of hosts
+	resting rests                     // hosts that pushed back, the one first that may be visited first
+	nets    map[netip.Prefix]*network // where something is under way; nil without a bound
+	ready   []*work                   // may begin, in order
+	waiting int                       // in the queues of hosts
 	due     time.Time
 
 	families map[uint64]int // by position: how many endpoints of a target with several went out, where not yet all
@@ -49,8 +49,15 @@ type dispatcher struct {
 type host struct {
 	all, mail int
 	queue     []*work
+	crowded   bool      // it stands in the queue of its network
 	strikes   int       // how often in a row it pushed back
 	until     time.Time // when it may be visited again
+}
+
+// network is what goes on in one /24 or /48.
+type network struct {
+	all   int
+	queue []*host // that wait for room in it, each once
 }
 
 // rest is a pause of a host, as it was when it began: host.until may have moved on.
@@ -80,7 +87,7 @@ type returned struct {
 }
 
 func newDispatcher(c courtesy) *dispatcher {
-	return &dispatcher{courtesy: c, hosts: map[netip.Addr]*host{}, nets: map[netip.Prefix]int{}, families: map[uint64]int{}}
+	return &dispatcher{courtesy: c, hosts: map[netip.Addr]*host{}, nets: map[netip.Prefix]*network{}, families: map[uint64]int{}}
 }
 
 // mostWaiting bounds the work that waits for its turn, so that a source of any length
@@ -216,21 +223,48 @@ func (d *dispatcher) arrive(w *work) {
 // admit makes work ready where there is room for it.
 func (d *dispatcher) admit(h *host, w *work) bool {
 	mail := isMail(w.target)
-	network := networkOf(w.endpoint.Addr.Addr())
-	switch {
-	case h.all >= d.perHost, mail && h.mail >= d.perMail, !h.until.IsZero(),
-		d.perNet > 0 && d.nets[network] >= d.perNet:
+	if h.all >= d.perHost || mail && h.mail >= d.perMail || !h.until.IsZero() || d.perNet > 0 && !d.enter(h, w) {
 		return false
 	}
 	h.all++
 	if mail {
 		h.mail++
 	}
-	if d.perNet > 0 {
-		d.nets[network]++
-	}
 	d.ready = append(d.ready, w)
 	return true
+}
+
+// enter takes a place in the network of the work; where there is none, the host waits for one.
+func (d *dispatcher) enter(h *host, w *work) bool {
+	at := networkOf(w.endpoint.Addr.Addr())
+	n := d.nets[at]
+	if n == nil {
+		n = &network{}
+		d.nets[at] = n
+	}
+	if n.all >= d.perNet {
+		if !h.crowded {
+			h.crowded = true
+			n.queue = append(n.queue, h)
+		}
+		return false
+	}
+	n.all++
+	return true
+}
+
+// vacate gives hosts that wait for it the room that there is in a network.
+func (d *dispatcher) vacate(at netip.Prefix) {
+	n := d.nets[at]
+	for len(n.queue) > 0 && n.all < d.perNet {
+		h := n.queue[0]
+		n.queue = n.queue[1:]
+		h.crowded = false
+		d.advance(h)
+	}
+	if n.all == 0 {
+		delete(d.nets, at)
+	}
 }
 
 // advance admits what it can of a host's queue, in order; work that must wait for the
@@ -260,10 +294,7 @@ func (d *dispatcher) release(w *work) *host {
 		h.mail--
 	}
 	if d.perNet > 0 {
-		network := networkOf(addr)
-		if d.nets[network]--; d.nets[network] == 0 {
-			delete(d.nets, network)
-		}
+		d.nets[networkOf(addr)].all--
 	}
 	return h
 }
@@ -281,16 +312,12 @@ func (d *dispatcher) leave(r returned) {
 	} else if !r.pushedBack {
 		h.strikes = 0
 	}
+	if d.perNet > 0 {
+		d.vacate(networkOf(addr)) // first those that have waited
+	}
 	d.advance(h)
 	if h.all == 0 && len(h.queue) == 0 && h.until.IsZero() {
 		delete(d.hosts, addr)
-	}
-	if d.perNet > 0 { // room in a network may be for another of its hosts
-		for _, other := range d.hosts {
-			if len(other.queue) > 0 {
-				d.advance(other)
-			}
-		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"testing"
 	"time"
@@ -73,5 +74,53 @@ func TestFamiliesAreForgotten(t *testing.T) {
 	d.began(w)
 	if len(d.families) != 0 {
 		t.Errorf("%d families under way", len(d.families))
+	}
+}
+
+// Whatever comes and goes, what waits for room in a network gets it, and nothing is left
+// behind.
+func TestNetworksGiveRoom(t *testing.T) {
+	for seed := range uint64(50) {
+		random := rand.New(rand.NewPCG(seed, 2))
+		d := newDispatcher(courtesy{perHost: 2, perMail: 1, perNet: 3, pushed: time.Second})
+		const n = 400
+		came, went := 0, 0
+		var out []*work
+		for now := time.Now(); went < n; now = now.Add(time.Second) {
+			for came < n && random.IntN(3) > 0 {
+				w := workAt(random.IntN(40) + 256*random.IntN(2)) // forty hosts in either of two networks
+				w.target.Port = []uint16{25, 80}[random.IntN(2)]
+				d.arrive(w)
+				came++
+			}
+			for _, w := range d.ready {
+				d.began(w)
+			}
+			out, d.ready = append(out, d.ready...), nil
+			all := map[netip.Prefix]int{}
+			for _, w := range out {
+				all[networkOf(w.endpoint.Addr.Addr())]++
+			}
+			for at, under := range all {
+				if under > d.perNet || d.nets[at].all != under {
+					t.Fatalf("seed %d: %d under way in %s, %d counted", seed, under, at, d.nets[at].all)
+				}
+			}
+			if len(out) == 0 && came == n && d.waiting > 0 && len(d.resting) == 0 {
+				t.Fatalf("seed %d: %d wait, and nothing is under way", seed, d.waiting)
+			}
+			for range random.IntN(4) {
+				if i := len(out); i > 0 {
+					i = random.IntN(i)
+					d.leave(returned{out[i], random.IntN(8) == 0})
+					out = append(out[:i], out[i+1:]...)
+					went++
+				}
+			}
+			d.wake(now.Add(time.Minute))
+		}
+		if d.wake(time.Now().Add(time.Hour)); len(d.hosts) != 0 || len(d.nets) != 0 || d.waiting != 0 {
+			t.Errorf("seed %d: %d hosts, %d networks and %d waiting are left", seed, len(d.hosts), len(d.nets), d.waiting)
+		}
 	}
 }
