@@ -96,7 +96,9 @@ func (f Fetcher) get(ctx context.Context, u *url.URL, addr netip.Addr, out *Fetc
 	if transport == nil {
 		transport = wire.Network{}
 	}
-	var dialed atomic.Pointer[wire.Failure] // net/http may still be dialling when it has given up
+	// net/http may still be dialling, and shaking hands, when it has given up.
+	var dialed atomic.Pointer[wire.Failure]
+	var shown atomic.Pointer[[]*x509.Certificate]
 	h := &http.Transport{
 		DialContext: func(dialling context.Context, _, _ string) (net.Conn, error) {
 			conn, err := transport.Dial(dialling, wire.Endpoint{Addr: netip.AddrPortFrom(addr, uint16(port)), Name: u.Hostname()})
@@ -111,7 +113,7 @@ func (f Fetcher) get(ctx context.Context, u *url.URL, addr netip.Addr, out *Fetc
 		TLSClientConfig: &tls.Config{
 			InsecureSkipVerify: true, // judged later, on the recorded chain
 			ServerName:         u.Hostname(), MinVersion: tls.VersionTLS10,
-			VerifyConnection: func(s tls.ConnectionState) error { out.Chain = s.PeerCertificates; return nil },
+			VerifyConnection: func(s tls.ConnectionState) error { shown.Store(&s.PeerCertificates); return nil },
 		},
 		DisableKeepAlives:      true,
 		DisableCompression:     true,
@@ -127,6 +129,9 @@ func (f Fetcher) get(ctx context.Context, u *url.URL, addr netip.Addr, out *Fetc
 	}
 	request.Header.Set("User-Agent", or(f.UserAgent, wire.DefaultUserAgent))
 	reply, err := h.RoundTrip(request) // a round trip follows no redirects (RFC 8461, 3.3)
+	if chain := shown.Load(); chain != nil {
+		out.Chain = *chain
+	}
 	if err != nil {
 		switch {
 		case dialed.Load() != nil:

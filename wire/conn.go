@@ -20,10 +20,11 @@ import (
 // [Conversation.Hide] masked. Addresses are real *net.TCPAddr, which libraries insist on.
 //
 // One reader and one writer may use it at once. Until they are done the conversation's own
-// methods must not be used, Close aside; afterwards it goes on where the library left it.
+// methods must not be used, but for Close, Failure and Exchange; afterwards it goes on where the
+// library left it.
 // Close of the connection closes the conversation.
 func (c *Conversation) Conn(greeting []byte) net.Conn {
-	return &handed{c: c, front: bytes.Clone(greeting), remote: net.TCPAddrFromAddrPort(c.endpoint.Addr)}
+	return &handed{c: c, mu: &c.lent, front: bytes.Clone(greeting), remote: net.TCPAddrFromAddrPort(c.endpoint.Addr)}
 }
 
 // Hide masks a secret in whatever is recorded of this conversation, said or heard, before
@@ -66,7 +67,7 @@ type handed struct {
 	c      *Conversation
 	remote net.Addr
 
-	mu            sync.Mutex // over c's record, and what follows
+	mu            *sync.Mutex // over c's record, and what follows
 	front         []byte
 	readBy, sayBy time.Time // the library's own deadlines, zero for none
 }
@@ -186,8 +187,6 @@ func (h *handed) RemoteAddr() net.Addr { return h.remote }
 
 // Close may come while the reader waits: it ends that.
 func (h *handed) Close() error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	return h.c.Close()
 }
 

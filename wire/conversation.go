@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -46,8 +47,9 @@ type Conversation struct {
 	firstByte time.Duration // from stood to the first byte; 0 while there is none
 	failure   *Failure
 	closed    bool
-	secrets   [][]byte // masked in the record
-	saidFew   [96]byte // what we say to most servers fits
+	secrets   [][]byte   // masked in the record
+	lent      sync.Mutex // over the record, while a library has the connection: one that is stuck cannot be waited for
+	saidFew   [96]byte   // what we say to most servers fits
 }
 
 const firstBuffer = 1 << 9 // bytes; holds most mail, FTP and news dialogues whole
@@ -95,7 +97,11 @@ func (c *Conversation) FirstReplyWithin(d time.Duration) {
 }
 
 // Failure is what ended the conversation, nil while it goes on.
-func (c *Conversation) Failure() *Failure { return c.failure }
+func (c *Conversation) Failure() *Failure {
+	c.lent.Lock()
+	defer c.lent.Unlock()
+	return c.failure
+}
 
 // Local is our side's address, the zero value where the transport has none.
 func (c *Conversation) Local() netip.AddrPort {
@@ -320,6 +326,8 @@ func (c *Conversation) TooMuch(what string, bound int) error {
 // Close ends the conversation and closes the TCP connection, not the TLS layer on it: a
 // goodbye of TLS may block for seconds.
 func (c *Conversation) Close() error {
+	c.lent.Lock()
+	defer c.lent.Unlock()
 	if c.closed {
 		return nil
 	}

@@ -62,6 +62,8 @@ const worthKeeping = time.Second
 
 // Exchange is what was said and heard until now.
 func (c *Conversation) Exchange() Exchange {
+	c.lent.Lock()
+	defer c.lent.Unlock()
 	var x Exchange
 	heard, said := c.heard, c.said
 	var last time.Duration
