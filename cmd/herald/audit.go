@@ -33,6 +33,7 @@ type auditFlags struct {
 	hello    string
 	relay    string
 	workers  int
+	progress func(scan.Progress) // told while facts are gathered
 }
 
 // auditSections are the sections of an expectations file that packages of their own read.
@@ -71,17 +72,14 @@ nagios it is that of a monitoring plugin: 0 OK, 1 warning, 2 critical, 3 unknown
 	fl.StringVar(&f.relay, "relay-check", "", "ask proxies to fetch this `URL`, which must be your own")
 	fl.IntVar(&f.workers, "workers", 256, "endpoints looked at at once")
 	c.AddCommand(auditSchemaCommand(), auditLearnCommand())
-	for _, sub := range c.Commands() {
-		args := sub.Args
-		sub.Args = func(c *cobra.Command, given []string) error { return usage(args(c, given)) }
-	}
 	return c
 }
 
 func (f auditFlags) options() scan.Options {
 	return scan.Options{
-		Workers: f.workers,
-		Caller:  wire.Caller{Manners: wire.Manners{Hello: f.hello, RelayCheck: f.relay}},
+		Workers:  f.workers,
+		Progress: f.progress,
+		Caller:   wire.Caller{Manners: wire.Manners{Hello: f.hello, RelayCheck: f.relay}},
 	}
 }
 
@@ -99,7 +97,10 @@ func runAudit(c *cobra.Command, f auditFlags, name string) error {
 	if f.wait > 0 {
 		file.Defaults.Eventually = f.wait
 	}
+	progress := newProgress(c.ErrOrStderr(), f.from != "")
+	f.progress = progress.show
 	facts, findings, err := f.judge(c.Context(), file)
+	progress.clear()
 	switch {
 	case errors.Is(err, login.ErrCredentials):
 		return usage(err)

@@ -173,7 +173,7 @@ func runScan(c *cobra.Command, f scanFlags, args []string) (err error) {
 	if err := errors.Join(sink.Close(), out.close()); err != nil && scanErr == nil {
 		scanErr = err
 	}
-	return f.ending(c, scanErr, out, progress.now, spent)
+	return f.ending(c, scanErr, out, progress.state(), spent)
 }
 
 // tellsSpent says whether what the scan cost is told on standard error: a table tells it itself,
