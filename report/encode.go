@@ -66,7 +66,7 @@ func appendRecord(b []byte, s *scan.Service) ([]byte, error) {
 		b = append(b, '}')
 	}
 	b = member(b, `,"stub":`, s.Stub())
-	if ms := milliseconds(s.Greeting); ms != 0 {
+	if ms := greetingMS(s.Greeting); ms != 0 {
 		b = appendFloat(append(b, `,"greeting_ms":`...), ms)
 	}
 	b = append(b, `,"connections":`...)

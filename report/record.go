@@ -116,7 +116,7 @@ func RecordOf(s *scan.Service) *Record {
 		Format: Format, Target: s.Target.String(), Port: s.Target.Port, Name: s.Endpoint.Name,
 		Protocol: s.Protocol, Confirmed: s.Confirmed, Declined: s.Declined, Security: s.Security,
 		Expected: []string{}, Verdict: s.Verdict, Connections: s.Connections, Received: s.Received, Sent: s.Sent,
-		Started: s.Started.UTC(), DurationMS: milliseconds(s.Duration), GreetingMS: milliseconds(s.Greeting),
+		Started: s.Started.UTC(), DurationMS: milliseconds(s.Duration), GreetingMS: greetingMS(s.Greeting),
 		Stub: s.Stub(), Doubt: s.Doubt,
 	}
 	if s.Endpoint.Addr.IsValid() {
@@ -155,6 +155,15 @@ func expectedName(e scan.Expected) string {
 		return e.Protocol + "/tls"
 	}
 	return e.Protocol
+}
+
+// greetingMS is how long a greeting took in milliseconds: not 0 where there was one, however
+// soon it came.
+func greetingMS(d time.Duration) float64 {
+	if d <= 0 {
+		return 0
+	}
+	return max(milliseconds(d), 0.01)
 }
 
 func milliseconds(d time.Duration) float64 {

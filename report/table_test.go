@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"herald/fingerprint"
 	"herald/probes"
@@ -74,6 +75,15 @@ func TestRemarksStandBelowInANarrowTerminal(t *testing.T) {
 		rows, _, _ = strings.Cut(rows, "1 endpoint")
 		if rows != want {
 			t.Errorf("%d columns:\n%swant\n%s", width, rows, want)
+		}
+	}
+}
+
+// A greeting that was there as soon as the connection stood is one: 0 means that there was none.
+func TestASoonGreetingIsOne(t *testing.T) {
+	for took, want := range map[time.Duration]float64{0: 0, 1: 0.01, 4 * time.Microsecond: 0.01, 1234 * time.Microsecond: 1.23} {
+		if got := RecordOf(&scan.Service{Greeting: took}).GreetingMS; got != want {
+			t.Errorf("%s is %v ms, want %v", took, got, want)
 		}
 	}
 }
