@@ -119,7 +119,9 @@ func (w *walk) overhear(c *call, answer []byte, asked string, security wire.Secu
 			break
 		}
 		if !next.probe.Info().Asks {
-			again.Listen(w.options.Patience)
+			if words, _ := again.Listen(w.options.Patience); len(words) > 0 && w.service.Greeting == 0 {
+				w.service.Greeting = again.FirstByte()
+			}
 		}
 		w.letSpeak(again, next.probe, fmt.Sprintf("its answer to %s looks like %s (%d of 100)", asked, other, next.like))
 		if w.settled {

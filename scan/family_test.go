@@ -73,6 +73,7 @@ func TestLateGreetingIsNoAnswer(t *testing.T) {
 		{"220 hello\r\n", map[string]string{"": "530 Please login.\r\n", "QUIT": "221 Bye.\r\n"}, "ftp"},
 		{"220 hello\r\n", map[string]string{"": "500 What?\r\n", "EHLO": "250 you\r\n", "QUIT": "221 Bye.\r\n"}, "smtp"},
 		{"200 hello\r\n", map[string]string{"": "500 What?\r\n", "HELP": "100 Commands\r\n.\r\n", "QUIT": "205 Bye.\r\n"}, "nntp"},
+		{"+OK hello\r\n", map[string]string{"": "-ERR\r\n", "QUIT": "+OK\r\n"}, "pop3"}, // known by its first word
 	} {
 		t.Run(test.protocol, func(t *testing.T) {
 			serve := answer(test.greeting, test.replies)
@@ -82,6 +83,9 @@ func TestLateGreetingIsNoAnswer(t *testing.T) {
 				c.SetReadDeadline(time.Time{})
 				serve(c)
 			})
+			if s.Greeting != 600*time.Millisecond {
+				t.Errorf("it greets after %s", s.Greeting)
+			}
 			if s.Protocol != test.protocol || !s.Confirmed || s.Connections > 3 {
 				t.Errorf("told as %q, confirmed %v, after %d connections; steps %v", s.Protocol, s.Confirmed, s.Connections, s.Steps)
 			}
