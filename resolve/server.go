@@ -113,10 +113,18 @@ func (s Server) exchange(ctx context.Context, addr netip.AddrPort, name string, 
 		c.Net = "tcp"
 		reply, _, err = c.ExchangeContext(ctx, m, addr.String())
 	}
-	if err == nil && (len(reply.Question) != 1 || dns.CanonicalName(reply.Question[0].Name) != name || reply.Question[0].Qtype != qtype) {
+	switch {
+	case err != nil:
+		return nil, err
+	case reply.Truncated:
+		return nil, errors.New("the answer is cut over TCP too")
+	case !reply.Response:
+		return nil, errors.New("the answer is a question")
+	}
+	if len(reply.Question) != 1 || dns.CanonicalName(reply.Question[0].Name) != name || reply.Question[0].Qtype != qtype {
 		return nil, errors.New("the answer is to another question")
 	}
-	return reply, err
+	return reply, nil
 }
 
 // mostRecords bounds an answer's records.
@@ -150,11 +158,20 @@ func (a *Answer) read(m *dns.Msg, name string, qtype uint16) {
 		a.Status = NoName
 	}
 	at := name
-	for range 12 {
+	const mostAliases = 12
+	for n := 0; ; n++ {
+		if n == mostAliases {
+			a.Status, a.Reason = Failed, joinReason("aliases without an end", a.Reason)
+			return
+		}
 		moved := false
 		for _, rr := range m.Answer {
-			if dns.CanonicalName(rr.Header().Name) != at || len(a.Records) >= mostRecords {
+			if dns.CanonicalName(rr.Header().Name) != at {
 				continue
+			}
+			if len(a.Records) >= mostRecords {
+				a.Reason = fmt.Sprintf("more than %d records: the rest is left out", mostRecords)
+				break
 			}
 			switch c, alias := rr.(*dns.CNAME); {
 			case rr.Header().Rrtype == qtype:
