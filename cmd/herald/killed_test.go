@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -11,6 +12,8 @@ import (
 	"regexp"
 	"testing"
 	"time"
+
+	"herald/wire/wiretest"
 )
 
 // A scan that is killed at fifty moments and started again each time gives every endpoint
@@ -109,5 +112,31 @@ func TestInterruptedScanSaysWhere(t *testing.T) {
 	text, err := os.ReadFile(out)
 	if n := bytes.Count(text, []byte("\n")); err != nil || n != 600 {
 		t.Errorf("%d lines, %v", n, err)
+	}
+}
+
+// The first interrupt lets what is under way come to its end; the second does not wait for it.
+func TestSecondInterruptEndsAtOnce(t *testing.T) {
+	arrived := make(chan struct{})
+	e := wiretest.Start(t, wiretest.Announce(arrived, wiretest.Servers()[0].Serve)) // accepts, then nothing
+	c := exec.Command(os.Args[0], "scan", fmt.Sprintf("smtp://127.0.0.1:%d", e.Addr.Port()), "--timeout", "10m", "-q")
+	c.Env = append(os.Environ(), "HERALD_TEST_AS_PROGRAM=1")
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-arrived
+	ended := make(chan error)
+	go func() { ended <- c.Wait() }()
+	began := time.Now()
+	for {
+		c.Process.Signal(os.Interrupt)
+		select {
+		case err := <-ended:
+			if exit := new(exec.ExitError); !errors.As(err, &exit) || exit.Exited() {
+				t.Errorf("it ends with %v, not by the signal, after %s", err, time.Since(began))
+			}
+			return
+		case <-time.After(20 * time.Millisecond): // the first may not have been taken yet
+		}
 	}
 }

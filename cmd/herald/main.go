@@ -48,6 +48,7 @@ func usagef(format string, a ...any) error { return usageError{fmt.Errorf(format
 func main() {
 	collectSeldom(1) // a start makes no garbage that would be worth a collection
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // who interrupts a second time does not want to wait
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
