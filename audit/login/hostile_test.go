@@ -2,6 +2,7 @@ package login
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"runtime"
@@ -25,6 +26,7 @@ var malformed = map[string][]string{
 		"* 1 FETCH (BODY[] {99999999999999999999}\r\nx\r\n", "* 1 FETCH (FLAGS (\\Seen)) x\r\n", "* LIST\r\n", "* LIST (\\X \"/\" a\r\n", "* SEARCH x\r\n", "* STATUS\r\n",
 		"* STATUS INBOX (MESSAGES x)\r\n", "* CAPABILITY\r\n", "* OK [CAPABILITY\r\n", "* 99999999999999999999999 EXISTS\r\n", "* -1 EXISTS\r\n", "* FLAGS\r\n", "* BYE\r\n",
 		"*\r\n", "+\r\n", "\r\n", "T1\r\n", "T1 OK", "T99 OK\r\n", "* NAMESPACE\r\n", "* QUOTA r (STORAGE x y)\r\n", "* QUOTAROOT\r\n", "* QUOTA \"\" (((((\r\n",
+		"* 1 FETCH (BODYSTRUCTURE " + strings.Repeat("(", 2500) + "\r\n", "* 1 FETCH (BODYSTRUCTURE " + strings.Repeat("(", 200000) + "\r\n", "* SEARCH" + falling(40000) + "\r\n",
 		strings.Repeat("(", 60000) + "\r\n", "* " + strings.Repeat("(", 60000) + "\r\n", "\x00\xff\xfe\r\n", "* 1 FETCH (ENVELOPE ((((((\r\n", "* UNKNOWN thing\r\n",
 	},
 	"pop3": {
@@ -36,6 +38,15 @@ var malformed = map[string][]string{
 		"229 |||\r\n", "229 (|||99999|)\r\n", "229 (|||-1|)\r\n", "211-\r\n", "211-x\r\n 211\r\n211 \r\n", "213 x\r\n", "150\r\n", "226\r\n", "2\r\n", "999 x\r\n", "-1 x\r\n", "SSH-2.0-x\r\n", "\r\n", "\x00\r\n",
 		"230-\r\n" + strings.Repeat("230-x\r\n", 30000),
 	},
+}
+
+// falling are numbers with gaps, from the highest down.
+func falling(n int) string {
+	var b strings.Builder
+	for ; n > 0; n-- {
+		fmt.Fprint(&b, " ", 2*n)
+	}
+	return b.String()
 }
 
 // good are the answers until the one that is not.

@@ -41,7 +41,7 @@ func (s *session) imap() error {
 	var client *imapclient.Client
 	var caps imap.CapSet
 	err = s.guard(func() error {
-		client = imapclient.New(s.c.Conn([]byte("* OK\r\n")), nil)
+		client = imapclient.New(Careful(s.c.Conn([]byte("* OK\r\n"))), nil)
 		caps = client.Caps() // nil where it could not be asked
 		switch {
 		case !caps.Has(imap.CapLoginDisabled):

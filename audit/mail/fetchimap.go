@@ -61,7 +61,7 @@ func (b *imapBox) enter() *Halt {
 	if halt != nil {
 		return halt
 	}
-	b.c, b.conn = c, c.Conn([]byte("* OK\r\n"))
+	b.c, b.conn = c, login.Careful(c.Conn([]byte("* OK\r\n")))
 	s := b.box.Service
 	k := &talk{c: c, s: s}
 	c.FirstReplyWithin(b.wait())
@@ -292,7 +292,7 @@ func (b *imapBox) look(probes []*Probe, pushed time.Time, last bool) {
 		if b.ask("search", "UID SEARCH HEADER Message-ID "+p.ID, func() error {
 			data, err := b.client.UIDSearch(criteria, nil).Wait()
 			if err == nil {
-				uids = data.AllUIDs()
+				uids = newest(data)
 			}
 			return err
 		}) != nil {
@@ -301,11 +301,22 @@ func (b *imapBox) look(probes []*Probe, pushed time.Time, last bool) {
 		if len(uids) == 0 && last {
 			uids = b.among(p)
 		}
-		const most = 10 // of one answer, the newest
-		for _, uid := range uids[max(0, len(uids)-most):] {
+		for _, uid := range uids {
 			b.take(probes, uid, pushed)
 		}
 	}
+}
+
+// newest are the highest UIDs of an answer, few: a range may stand for four thousand million.
+func newest(data *imap.SearchData) (uids []imap.UID) {
+	const most = 10
+	set, _ := data.All.(imap.UIDSet)
+	for _, r := range slices.Backward(set) {
+		for uid := r.Stop; uid >= r.Start && uid > 0 && len(uids) < most; uid-- {
+			uids = append(uids, uid)
+		}
+	}
+	return uids
 }
 
 // fresh are the UIDs since before anything was sent.
@@ -425,14 +436,13 @@ func (b *imapBox) bounces(p *Probe) {
 	if b.ask("search", "UID SEARCH TEXT "+p.Token, func() error {
 		data, err := b.client.UIDSearch(criteria, nil).Wait()
 		if err == nil {
-			uids = data.AllUIDs()
+			uids = newest(data)
 		}
 		return err
 	}) != nil {
 		return
 	}
-	const most = 4
-	for _, uid := range uids[:min(len(uids), most)] {
+	for _, uid := range uids {
 		for _, m := range b.fetch(imap.UIDSetNum(uid), p, false) {
 			header, body := split(m.raw)
 			if m.uid != uid || p.is(header) || !bytes.Contains(m.raw, []byte(p.Token)) {

@@ -292,7 +292,7 @@ func (t *trip) open(c *call, long bool) (*wire.Conversation, *Halt) {
 	wait := cmp.Or(t.g.Patience, patience)
 	caller.Limits = wire.Limits{
 		Dial: min(10*time.Second, wait), TLS: min(20*time.Second, wait), Greeting: wait, Settle: t.g.Caller.Limits.Settle, Reply: wait,
-		Whole: t.want.Patience + tripBeside, Line: 16 << 10, Bytes: 16 << 20, Turns: 2000,
+		Whole: t.want.Patience + tripBeside, Line: 16 << 10, Bytes: 8 << 20, Turns: 2000,
 	}
 	if long { // IMAP: an idle server may be silent; its commands have their own bounds
 		caller.Limits.Reply = caller.Limits.Whole
