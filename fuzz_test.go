@@ -21,11 +21,11 @@ var readsStrangers = map[string][]string{
 	"wire":        {"FuzzTranscript", "FuzzEscape", "FuzzSayHello", "FuzzAskChain"}, // transcripts out of bug reports; answers to our own hellos
 	"resolve":     {"FuzzAnswer", "FuzzZone"},                                       // what miekg/dns has read
 	"fingerprint": {"FuzzAppend", "FuzzParse", "FuzzDecode", "FuzzRecog", "FuzzVersions"},
-	"recorded":    {"FuzzRead"},                                                              // what other programs recorded
-	"audit":       {"FuzzParse", "FuzzCompose", "FuzzReadScan", "FuzzJudge"},                 // files of the user; other programs' scans; facts
-	"audit/login": {"FuzzTry", "FuzzSection"},                                                // whatever a server says to one who logs in
-	"audit/mail":  {"FuzzVisit", "FuzzRecords", "FuzzDocuments", "FuzzJudge", "FuzzSection"}, // servers, the DNS, the web of a domain; facts
-	"report":      {"FuzzSafe"},                                                              // what is shown of a stranger's words
+	"recorded":    {"FuzzRead"},                                                                          // what other programs recorded
+	"audit":       {"FuzzParse", "FuzzCompose", "FuzzReadScan", "FuzzJudge"},                             // files of the user; other programs' scans; facts
+	"audit/login": {"FuzzTry", "FuzzSection"},                                                            // whatever a server says to one who logs in
+	"audit/mail":  {"FuzzVisit", "FuzzRecords", "FuzzDocuments", "FuzzJudge", "FuzzSection", "FuzzTrip"}, // servers, the DNS, the web of a domain; facts
+	"report":      {"FuzzSafe"},                                                                          // what is shown of a stranger's words
 }
 
 // needsNone says of each other package why it has no parser of strangers' bytes.

@@ -2,6 +2,7 @@ package mail
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -27,6 +28,7 @@ type imapBox struct {
 	box  *Box
 
 	conn     net.Conn // the library's
+	cancel   context.CancelFunc
 	c        *wire.Conversation
 	client   *imapclient.Client
 	caps     imap.CapSet
@@ -57,14 +59,17 @@ func (b *imapBox) prepare() {
 
 // enter goes as far as the login (RFC 9051, 6.2).
 func (b *imapBox) enter() *Halt {
-	c, halt := b.trip.open(b.call, true)
+	ctx, cancel := context.WithCancel(b.life)
+	b.cancel = cancel
+	tooLate := time.AfterFunc(3*b.wait(), cancel) // until the library has it
+	defer tooLate.Stop()
+	c, halt := b.trip.open(ctx, b.call)
 	if halt != nil {
 		return halt
 	}
 	b.c, b.conn = c, login.Careful(c.Conn([]byte("* OK\r\n")))
 	s := b.box.Service
 	k := &talk{c: c, s: s}
-	c.FirstReplyWithin(b.wait())
 	c.Listen(0)
 	greeting, err := k.hear("greeting", "", time.Now().Add(-c.Elapsed()), oneLine)
 	switch {
@@ -74,7 +79,6 @@ func (b *imapBox) enter() *Halt {
 		return &Halt{Stage: "greeting", Words: firstLine(greeting), Refused: true} // BYE; and PREAUTH, where anybody may be anybody
 	}
 	if c.TLS() == nil {
-		c.FirstReplyWithin(b.wait())
 		reply, err := k.command("starttls", "STARTTLS")
 		switch {
 		case err != nil:
@@ -121,14 +125,6 @@ func (b *imapBox) enter() *Halt {
 }
 
 var errNoLogin = errors.New("LOGINDISABLED, and no AUTH=PLAIN: no password is said")
-
-// wait is how long a command may take.
-func (b *imapBox) wait() time.Duration {
-	if b.g.Patience > 0 {
-		return b.g.Patience
-	}
-	return patience
-}
 
 // ask calls the library and notes the call as a step; nil where all went well.
 func (b *imapBox) ask(stage, said string, f func() error) *Halt {
@@ -186,6 +182,9 @@ func (b *imapBox) shut() {
 	}
 	if b.client != nil {
 		login.Guard(5*time.Second, func() error { return b.client.Close() })
+	}
+	if b.cancel != nil {
+		b.cancel()
 	}
 }
 

@@ -61,7 +61,7 @@ func (b *popBox) session(do func(*popVisit) *Halt) *Halt {
 	if s.Failure != nil {
 		return halted(cmp.Or(s.Failure.Step, "connect"), s.Failure)
 	}
-	c, halt := b.trip.open(b.call, false)
+	c, halt := b.trip.open(b.life, b.call)
 	if halt != nil {
 		return halt
 	}

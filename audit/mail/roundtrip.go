@@ -286,17 +286,30 @@ func (t *trip) pause(d time.Duration) {
 	}
 }
 
-// open connects to the first address that answers.
-func (t *trip) open(c *call, long bool) (*wire.Conversation, *Halt) {
-	caller := t.g.Caller
-	wait := cmp.Or(t.g.Patience, patience)
-	caller.Limits = wire.Limits{
+// limits are those of one conversation. RFC 5321, 4.5.3.2 has senders wait for minutes.
+func (t *trip) limits(protocol string) wire.Limits {
+	wait := t.wait()
+	l := wire.Limits{
 		Dial: min(10*time.Second, wait), TLS: min(20*time.Second, wait), Greeting: wait, Settle: t.g.Caller.Limits.Settle, Reply: wait,
-		Whole: t.want.Patience + tripBeside, Line: 16 << 10, Bytes: 8 << 20, Turns: 2000,
+		Whole: 9 * wait, Line: 16 << 10, Bytes: 256 << 10, Turns: 200,
 	}
-	if long { // IMAP: an idle server may be silent; its commands have their own bounds
-		caller.Limits.Reply = caller.Limits.Whole
+	switch protocol {
+	case "imap": // it stands throughout, and is silent in IDLE; its commands have bounds of their own
+		l.Whole = t.want.Patience + tripBeside
+		l.Reply, l.Bytes, l.Turns = l.Whole, 8<<20, 5000
+	case "pop3":
+		l.Bytes, l.Turns = 8<<20, 500 // UIDL has a line for each message
 	}
+	return l
+}
+
+// wait is how long an answer may take.
+func (t *trip) wait() time.Duration { return cmp.Or(t.g.Patience, patience) }
+
+// open connects to the first address that answers.
+func (t *trip) open(ctx context.Context, c *call) (*wire.Conversation, *Halt) {
+	caller := t.g.Caller
+	caller.Limits = t.limits(c.s.Protocol)
 	s := c.s
 	security := wire.Plain
 	if s.Security == "tls" {
@@ -310,7 +323,7 @@ func (t *trip) open(c *call, long bool) (*wire.Conversation, *Halt) {
 		if _, err := netip.ParseAddr(s.Host); err != nil {
 			e.Name = s.Host
 		}
-		conversation, err := caller.Open(t.life, e)
+		conversation, err := caller.Open(ctx, e)
 		if conversation != nil {
 			conversation.Hide(t.want.Who.Secrets()...)
 			s.Local, s.DialMS = conversation.Local().String(), ms(conversation.RoundTrip())
@@ -370,10 +383,13 @@ func halted(stage string, f *Failure) *Halt {
 	return &Halt{Stage: stage, Words: words}
 }
 
+// mostKept is how much of a server's words is kept, in bytes.
+const mostKept = 4 << 10
+
 // mask takes the password out of everything that servers said: they might repeat it.
 func (t *trip) mask() {
 	secrets := t.want.Who.Secrets()
-	text := func(s *string) { *s = masked(*s, secrets) }
+	text := func(s *string) { *s = masked(clip(*s, mostKept), secrets) }
 	service := func(s *Service) {
 		for i := range s.Steps {
 			text(&s.Steps[i].Said)
@@ -400,7 +416,7 @@ func (t *trip) mask() {
 			text(&b.Bounces[i])
 		}
 		for _, a := range b.Arrivals {
-			a.Raw = []byte(masked(string(a.Raw), secrets))
+			a.Raw = []byte(masked(clip(string(a.Raw), 64<<10), secrets))
 			text(&a.UID)
 			text(&a.Folder)
 			text(&a.Kept)

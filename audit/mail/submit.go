@@ -23,7 +23,7 @@ func (t *trip) send(to *call, p *Probe) {
 	if pause := cmp.Or(t.g.Space, space); to.s.Port == 25 && pause > 0 {
 		t.pause(pause)
 	}
-	c, halt := t.open(to, false)
+	c, halt := t.open(t.life, to)
 	if halt != nil {
 		p.Halt = halt
 		return
@@ -118,10 +118,6 @@ func (t *trip) dialogue(k *talk, to *call, p *Probe) *Halt {
 	return t.message(k, p, message, expect)
 }
 
-// forDot is how long a server may think about a message; RFC 5321, 4.5.3.2.6 has ten
-// minutes, which nobody waits for here.
-const forDot = 3 * time.Minute
-
 // message says the message and hears whether it was taken.
 func (t *trip) message(k *talk, p *Probe, message []byte, expect func(string, int, string, error) *Halt) *Halt {
 	began := time.Now()
@@ -130,7 +126,7 @@ func (t *trip) message(k *talk, p *Probe, message []byte, expect func(string, in
 	t.sent.Unlock()
 	err := k.c.Say(dotted(message))
 	if err == nil {
-		k.c.FirstReplyWithin(min(forDot, t.want.Patience+time.Minute))
+		k.c.FirstReplyWithin(3 * t.wait()) // RFC 5321, 4.5.3.2.6 has ten minutes
 	} else if k.s.Failure == nil {
 		k.s.Failure = failure("message", err)
 	}
