@@ -568,7 +568,9 @@ func (j *judge) signaturesOf(r *RoundTrip, a *Arrival, where string) {
 		j.pass(where, "signed by %s, and the signature holds", strings.Join(passing, ", ")).with(lines...)
 	case len(passing) > 0:
 		j.warn(where, "signed by %s, which is not aligned with %s: it does not count for DMARC", strings.Join(passing, ", "), domain).with(lines...).fix("sign with a key of %s", domain)
-	case failed("fail"):
+	case failed("permerror") && j.domain() == "" && !j.f.Trusted:
+		j.unknown(where, "have the DNS asked that knows the domain: --dns ADDRESS", "the key of the DKIM signature is not in the DNS that was asked").sev(Low).with(lines...)
+	case failed("fail"), failed("permerror"):
 		j.fail(where, "the DKIM signature does not hold: %s", a.Signatures[0].Reason).sev(High).with(lines...).fix("publish the key that signs; and let nothing change the message after it was signed")
 	default:
 		j.unknown(where, "ask again", "the DKIM key could not be looked up").with(lines...)
@@ -638,7 +640,7 @@ func (j *judge) cleaned() {
 		if !p.taken() {
 			continue
 		}
-		where := "Message-ID <" + p.ID + ">"
+		where := "sent by " + p.Service.Where()
 		list := r.delivered(p)
 		kept := slices.DeleteFunc(slices.Clone(list), func(a *Arrival) bool { return a.Deleted != "" })
 		gone := len(list) - len(kept)

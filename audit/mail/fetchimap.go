@@ -258,6 +258,9 @@ func (b *imapBox) rest(d time.Duration) (pushed time.Time) {
 	case <-over: // it stands open already: nothing new
 		over = nil
 	default:
+		if idle != nil { // which is given the time to tell
+			over = nil
+		}
 	}
 	select {
 	case pushed = <-b.pushes:
@@ -397,11 +400,12 @@ func (b *imapBox) take(probes []*Probe, uid imap.UID, pushed time.Time) {
 	b.others[key] = true
 }
 
-// stood says that IDLE stood when the probe was said, and a while longer.
+// stood says that IDLE stood when the probe was accepted, and a while longer: long enough to
+// be told of it.
 func (b *imapBox) stood(p *Probe) bool {
 	b.sent.Lock()
 	defer b.sent.Unlock()
-	return !b.idled[0].IsZero() && b.idled[0].Before(p.Said) && b.idled[1].Sub(p.Said) > time.Second
+	return !b.idled[0].IsZero() && b.idled[0].Before(p.Accepted) && b.idled[1].Sub(p.Accepted) > 1500*time.Millisecond
 }
 
 // elsewhere looks for what did not come into INBOX: in the folder for junk, and for a

@@ -294,7 +294,7 @@ func (o *postOffice) imap(c net.Conn) {
 	over := make(chan struct{})
 	s := imapserver.New(&imapserver.Options{
 		NewSession: func(*imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
-			session := o.users.NewSession()
+			session := imapserver.Session(telling{o.users.NewSession()})
 			if o.wrap != nil {
 				session = o.wrap(session)
 			}
@@ -303,6 +303,23 @@ func (o *postOffice) imap(c net.Conn) {
 		Caps: o.caps, InsecureAuth: true, Logger: log.New(io.Discard, "", 0), DebugWriter: (*overheard)(o),
 	})
 	s.Serve(&once{conn: &noted{Conn: c, closed: over}, over: over})
+}
+
+// telling tells in IDLE also of what came just before: the library's own server forgets that.
+type telling struct{ imapserver.Session }
+
+func (s telling) Idle(w *imapserver.UpdateWriter, stop <-chan struct{}) error {
+	for tick := time.NewTicker(10 * time.Millisecond); ; {
+		select {
+		case <-stop:
+			tick.Stop()
+			return nil
+		case <-tick.C:
+			if err := s.Poll(w, true); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 // overheard keeps what clients and servers said.

@@ -93,7 +93,7 @@ type Arrival struct {
 type Signature struct {
 	Domain   string `json:"domain"`
 	Selector string `json:"selector"`
-	Result   string `json:"result"` // pass, fail, temperror (RFC 8601, 2.7.1)
+	Result   string `json:"result"` // pass, fail, temperror, permerror where there is no key (RFC 8601, 2.7.1)
 	Reason   string `json:"reason,omitempty"`
 }
 

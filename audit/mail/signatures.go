@@ -32,11 +32,13 @@ var errKey = errors.New("the key could not be looked up")
 // a panic could not be contained.
 func (t *trip) signatures(raw []byte) (list []Signature) {
 	header, _ := split(raw)
+	absent := false
 	lookup := func(name string) ([]string, error) {
 		a := t.dns.Lookup(t.life, name, dns.TypeTXT)
 		if !a.Known() {
 			return nil, errKey
 		}
+		absent = len(a.Texts()) == 0
 		return a.Texts(), nil
 	}
 	const most = 5
@@ -47,6 +49,7 @@ func (t *trip) signatures(raw []byte) (list []Signature) {
 		tags := tagList(text)
 		s := Signature{Domain: tags["d"], Selector: tags["s"], Result: "fail"}
 		var found []*dkim.Verification
+		absent = false
 		err := login.Guard(30*time.Second, func() (err error) {
 			found, err = dkim.VerifyWithOptions(bytes.NewReader(onTop(raw, i)), &dkim.VerifyOptions{LookupTXT: lookup, MaxVerifications: 1})
 			return err
@@ -60,6 +63,8 @@ func (t *trip) signatures(raw []byte) (list []Signature) {
 		switch {
 		case err == nil && len(found) == 1:
 			s.Result = "pass"
+		case absent:
+			s.Result, s.Reason = "permerror", "the DNS that was asked has no such key"
 		case err == nil:
 			s.Reason = "no signature that could be read"
 		case dkim.IsTempFail(err), errors.Is(err, errKey):

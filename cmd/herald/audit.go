@@ -102,7 +102,7 @@ func runAudit(c *cobra.Command, f auditFlags, name string) error {
 	facts, findings, err := f.judge(c.Context(), file)
 	progress.clear()
 	switch {
-	case errors.Is(err, login.ErrCredentials):
+	case errors.Is(err, login.ErrCredentials), errors.Is(err, mail.ErrMailbox):
 		return usage(err)
 	case err != nil:
 		return err
