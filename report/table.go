@@ -220,17 +220,30 @@ func remarks(s *scan.Service) string {
 		add("greets after %.1f s", s.Greeting.Seconds())
 	}
 	if s.Claim("product") == "" {
-		for _, e := range s.Evidence() {
-			if !strings.HasPrefix(e.Key, "tls.") {
-				add("%s: %s", Printable(e.Key, 80), Printable(string(e.Text), 70))
-				break
-			}
+		if e := firstWords(s); e != nil {
+			add("%s: %s", Printable(e.Key, 80), Printable(string(e.Text), 70))
 		}
 	}
 	if f := s.Failure; f != nil && s.Verdict != scan.Closed {
 		add("%s", f.Brief())
 	}
 	return strings.Join(all, "; ")
+}
+
+// firstWords are what was heard first of the protocol that was found, or else at all; nil for
+// nothing but TLS.
+func firstWords(s *scan.Service) *fingerprint.Evidence {
+	var first *fingerprint.Evidence
+	for _, e := range s.Evidence() {
+		switch {
+		case strings.HasPrefix(e.Key, "tls."):
+		case strings.HasPrefix(e.Key, s.Protocol+"."):
+			return &e
+		case first == nil:
+			first = &e
+		}
+	}
+	return first
 }
 
 // Printable is a stranger's text made safe for a terminal: control characters and bytes
