@@ -2,6 +2,7 @@ package mail
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -178,56 +179,75 @@ func (j *judge) sievePort() {
 	}
 }
 
+// facing is what one family of a host has on a port.
+type facing struct {
+	open    bool
+	settled bool // it talked to the end: what it lists is all
+	words   []string
+}
+
+// facingOf is nil where nothing is known: nothing came back, which says nothing.
+func facingOf(s *Service) *facing {
+	if s.down() {
+		if s.closed() {
+			return &facing{}
+		}
+		return nil
+	}
+	f := &facing{open: true, settled: s.welcome() && !s.unseen() && s.offers(s.secured()) != nil && (s.Failure == nil || s.Failure.Step == "quit" || s.Failure.Step == "logout")}
+	if s.Protocol == "smtp" && s.greetingName() != "" {
+		f.words = append(f.words, "greets as "+strings.ToLower(s.greetingName()))
+	}
+	if s.secured() {
+		if len(s.TLS.Chain) == 0 || s.TLS.Chain[0] == "" { // not in the facts
+			f.settled = false
+			return f
+		}
+		f.words = append(f.words, "shows certificate "+s.TLS.Chain[0])
+	}
+	for _, c := range sorted(s.best()) {
+		f.words = append(f.words, "offers "+c)
+	}
+	return f
+}
+
+// parity compares what both families of a host are known to have.
 func (j *judge) parity() {
 	hosts, by := hostsOf(j.f.Services)
 	for _, h := range hosts {
-		type side struct{ ports, words []string }
-		sides := map[bool]*side{}
+		sides := map[bool]map[uint16]*facing{true: {}, false: {}}
 		for _, s := range by[h] {
-			v4 := s.Addr.Is4()
-			if sides[v4] == nil {
-				sides[v4] = &side{}
-			}
-			if s.down() {
-				continue
-			}
-			at := fmt.Sprint(s.Port)
-			sides[v4].ports = append(sides[v4].ports, at)
-			if s.Protocol == "smtp" && s.greetingName() != "" {
-				sides[v4].words = append(sides[v4].words, at+" greets as "+strings.ToLower(s.greetingName()))
-			}
-			if s.secured() && len(s.TLS.Chain) > 0 {
-				sides[v4].words = append(sides[v4].words, at+" shows certificate "+s.TLS.Chain[0])
-			}
-			for _, c := range sorted(s.best()) {
-				sides[v4].words = append(sides[v4].words, at+" offers "+c)
+			if f := facingOf(s); f != nil {
+				sides[s.Addr.Is4()][s.Port] = f
 			}
 		}
 		four, six := sides[true], sides[false]
-		if four == nil || six == nil {
-			continue
-		}
-		var diff []string
-		for _, p := range []struct {
-			a, b []string
-			name string
-		}{{four.ports, six.ports, "open over IPv4 alone: "}, {six.ports, four.ports, "open over IPv6 alone: "}, {four.words, six.words, "over IPv4 alone: "}, {six.words, four.words, "over IPv6 alone: "}} {
-			a, b := p.a, p.b
-			if strings.HasPrefix(p.name, "over") { // words of ports that are open on both sides alone
-				a = slices.DeleteFunc(slices.Clone(a), func(w string) bool {
-					port, _, _ := strings.Cut(w, " ")
-					return !slices.Contains(four.ports, port) || !slices.Contains(six.ports, port)
-				})
+		var same, diff []string
+		for _, port := range slices.Sorted(maps.Keys(four)) {
+			a, b := four[port], six[port]
+			switch {
+			case b == nil || !a.open && !b.open:
+			case a.open != b.open:
+				diff = append(diff, fmt.Sprintf("%d is open over %s alone", port, map[bool]string{true: "IPv4", false: "IPv6"}[a.open]))
+			case !a.settled || !b.settled:
+			default:
+				same = append(same, fmt.Sprint(port))
+				for _, x := range []struct {
+					family string
+					words  []string
+				}{{"IPv4", lacking(sorted(a.words), sorted(b.words))}, {"IPv6", lacking(sorted(b.words), sorted(a.words))}} {
+					if len(x.words) > 0 {
+						diff = append(diff, fmt.Sprintf("%d over %s alone: %s", port, x.family, strings.ToLower(strings.Join(x.words, ", "))))
+					}
+				}
 			}
-			if l := lacking(sorted(a), sorted(b)); len(l) > 0 {
-				diff = append(diff, p.name+strings.ToLower(strings.Join(l, ", ")))
-			}
 		}
-		if len(diff) == 0 {
-			j.pass(h, "IPv4 and IPv6 offer the same: ports %s", strings.Join(slices.Compact(slices.Sorted(slices.Values(four.ports))), ", "))
-			continue
+		switch {
+		case len(diff) > 0:
+			j.warn(h, "IPv4 and IPv6 differ").with(diff...).fix("let the services listen on both families, with one configuration")
+		case len(same) > 0:
+			j.pass(h, "IPv4 and IPv6 offer the same: ports %s", strings.Join(same, ", "))
 		}
-		j.warn(h, "IPv4 and IPv6 differ").with(diff...).fix("let the services listen on both families, with one configuration")
 	}
 }
 

@@ -41,7 +41,7 @@ func (j *judge) srv() {
 	}
 	for _, pair := range [][2]string{{"_imap._tcp", "_imaps._tcp"}, {"_pop3._tcp", "_pop3s._tcp"}} {
 		clear, secure := pair[0], pair[1]
-		if j.promises(clear) && !j.promises(secure) {
+		if j.promises(clear) && j.lookup(secure+"."+j.domain(), dns.TypeSRV).Known() && !j.promises(secure) {
 			j.warn(clear+"."+j.domain(), "in the clear, without %s beside it", secure).sev(Low).fix("promise the one inside TLS too").record("%s.%s. IN SRV 0 1 %d mail.%s.", secure, j.domain(), map[string]int{"_imaps._tcp": 993, "_pop3s._tcp": 995}[secure], j.domain())
 		}
 	}
@@ -117,6 +117,8 @@ func (j *judge) claim(where, text, host, protocol, security string, port uint16,
 			j.unknown(where, s.nextOf(), "promises %s: whether STARTTLS works is not known: %s", promise, s.why())
 		case security == "plain" && !s.secured() && s.offersTLS():
 			j.fail(where, "promises %s: STARTTLS does not work", promise).with(text)
+		case security == "plain" && s.offers(false) == nil && s.secured():
+			j.unknown(where, "gather again", "promises %s: what it offers in the clear was not heard", promise)
 		case security == "plain" && !s.offersTLS():
 			j.warn(where, "promises %s: no STARTTLS, a password goes in the clear", promise).with(text).fix("%s", j.mend(s, "starttls-"+protocol))
 		default:
@@ -194,7 +196,10 @@ func (j *judge) autoconfig() {
 		switch {
 		case d.Failure != nil:
 			if d.Role == "autoconfig" {
-				j.warn(d.URL, "the host exists, and nothing can be fetched: %s", d.Failure).fix("serve the configuration, or remove the host")
+				f := j.warn(d.URL, "the host exists, and nothing can be fetched: %s", d.Failure).fix("serve the configuration, or remove the host")
+				if d.Failure.unheard() {
+					f.State, f.Fix = Unknown, "ask again; if it stays, serve the configuration, or remove the host"
+				}
 			}
 			continue
 		case d.Status != 200:
@@ -225,7 +230,10 @@ func (j *judge) autodiscover() {
 	switch {
 	case d == nil:
 	case d.Failure != nil:
-		j.warn(d.URL, "the host exists, and does not answer: %s", d.Failure).fix("serve it, or remove the host")
+		f := j.warn(d.URL, "the host exists, and does not answer: %s", d.Failure).fix("serve it, or remove the host")
+		if d.Failure.unheard() {
+			f.State, f.Fix = Unknown, "ask again; if it stays, serve it, or remove the host"
+		}
 	case d.Status == 200 || d.Status == 401 || d.Status == 405: // 405: it wants POST, as clients do
 		j.pass(d.URL, "%d", d.Status)
 	default:

@@ -258,7 +258,9 @@ func (j *judge) withoutSNI() {
 			j.pass(s.Where(), "the same certificate without SNI")
 		default:
 			leaf, ok := j.leaf(t)
-			if ok && covers(leaf, j.clientNames(s)) != "" {
+			if !ok {
+				j.unknown(s.Where(), "gather again", "the certificate that is shown without a server name is not in the facts")
+			} else if covers(leaf, j.clientNames(s)) != "" {
 				j.pass(s.Where(), "another certificate without SNI, for %s too", covers(leaf, j.clientNames(s)))
 			} else {
 				j.warn(s.Where(), "another certificate without SNI, for none of %s", strings.Join(j.clientNames(s), ", ")).sev(severity).fix("make the mail host's certificate the default one")

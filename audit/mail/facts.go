@@ -18,6 +18,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"herald/resolve"
@@ -56,6 +57,8 @@ type Facts struct {
 	Documents    []Document        `json:"documents,omitempty"`
 	RoundTrip    *RoundTrip        `json:"round_trip,omitempty"`   // where it was asked for
 	Certificates map[string][]byte `json:"certificates,omitempty"` // DER, by the first 16 hex digits of SHA-256
+
+	parsed *sync.Map // certificates by their keys; nil keeps none
 }
 
 // Service is what was learnt about one address and port.
@@ -233,13 +236,26 @@ func (f *Facts) Connections() map[netip.Addr]int {
 // cannot be parsed.
 func (f *Facts) Chain(keys []string) (chain []*x509.Certificate, ok bool) {
 	for _, k := range keys {
-		c, err := x509.ParseCertificate(f.Certificates[k])
+		c, err := f.certificate(k)
 		if err != nil {
 			return chain, false
 		}
 		chain = append(chain, c)
 	}
 	return chain, len(chain) > 0
+}
+
+func (f *Facts) certificate(key string) (*x509.Certificate, error) {
+	if f.parsed != nil {
+		if c, ok := f.parsed.Load(key); ok {
+			return c.(*x509.Certificate), nil
+		}
+	}
+	c, err := x509.ParseCertificate(f.Certificates[key])
+	if err == nil && f.parsed != nil {
+		f.parsed.Store(key, c)
+	}
+	return c, err
 }
 
 func certificateKey(der []byte) string {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/miekg/dns"
 
@@ -18,6 +19,7 @@ import (
 // steps without a reply, services of which is not said what they speak.
 func settled(f *Facts) *Facts {
 	whole := *f
+	whole.parsed = new(sync.Map)
 	whole.Answers = make([]resolve.Answer, 0, len(f.Answers))
 	for _, a := range f.Answers {
 		if _, known := dns.StringToType[a.Type]; a.Name == "" || !known {
@@ -35,16 +37,13 @@ func settled(f *Facts) *Facts {
 		}
 	}
 	whole.Documents = slices.DeleteFunc(slices.Clone(f.Documents), func(d Document) bool {
-		return d.Failure == nil && (d.Status == 0 || d.Bytes > 0 && d.Body == "")
+		return d.URL == "" || d.Failure == nil && (d.Status == 0 || d.Bytes > 0 && d.Body == "")
 	})
 	return &whole
 }
 
 func (s *Service) settled() (*Service, bool) {
 	one := *s
-	if one.Host == "" && one.Addr.IsValid() {
-		one.Host = one.Addr.String()
-	}
 	one.Steps = slices.DeleteFunc(slices.Clone(s.Steps), func(step Step) bool { return step.Reply == "" })
 	for _, t := range []**TLS{&one.TLS, &one.NoName, &one.OtherKey} {
 		if *t != nil && (*t).Failure == nil && (*t).Version == 0 {

@@ -228,7 +228,7 @@ func (t *spfTree) voidBoth(a, aaaa resolve.Answer) {
 
 // spfVerdict evaluates the policy for one sender, as a receiver would.
 func (j *judge) spfVerdict(addr netip.Addr, helo, sender string) (result string, trace []string, err error) {
-	r, err := spf.CheckHostWithSender(net.IP(addr.AsSlice()), helo, sender, spf.WithContext(j.ctx), spf.WithResolver(spfResolver{j}),
+	r, err := spf.CheckHostWithSender(net.IP(addr.AsSlice()), helo, sender, spf.WithContext(j.ctx), spf.WithResolver(spfResolver{j, addr.Is4()}),
 		spf.WithTraceFunc(func(f string, a ...any) {
 			if len(trace) < 60 {
 				trace = append(trace, clip(fmt.Sprintf(f, a...), 300))
@@ -238,7 +238,10 @@ func (j *judge) spfVerdict(addr netip.Addr, helo, sender string) (result string,
 }
 
 // spfResolver lets the evaluator ask our answers.
-type spfResolver struct{ j *judge }
+type spfResolver struct {
+	j    *judge
+	four bool // the sender's family, which decides
+}
 
 func (r spfResolver) err(a resolve.Answer) error {
 	if a.Status == resolve.Found {
@@ -276,6 +279,9 @@ func (r spfResolver) LookupIPAddr(_ context.Context, host string) ([]net.IPAddr,
 	var list []net.IPAddr
 	for _, addr := range addrs {
 		list = append(list, net.IPAddr{IP: addr.AsSlice()})
+	}
+	if decides := map[bool]resolve.Answer{true: a, false: aaaa}[r.four]; !decides.Known() {
+		return nil, r.err(decides)
 	}
 	if len(list) > 0 {
 		return list, nil
