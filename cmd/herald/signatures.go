@@ -73,6 +73,9 @@ func listCommand() *cobra.Command {
   herald signatures list --key http.header.server --product nginx`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if protocol != "" && !slices.ContainsFunc(evidenceKeys(), func(k keyInfo) bool { return protocolOf(k.Key) == protocol }) {
+				return usagef("--protocol %q: no kind of evidence begins so; see 'herald signatures keys'", protocol)
+			}
 			_, all, err := f.locate(fingerprint.Builtin(), c.ErrOrStderr())
 			if err != nil {
 				return err
@@ -117,11 +120,7 @@ func listTable(w io.Writer, all []located) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	noun := "signatures"
-	if len(all) == 1 {
-		noun = "signature"
-	}
-	_, err := fmt.Fprintf(w, "%d %s\n", len(all), noun)
+	_, err := fmt.Fprintf(w, "%d %s\n", len(all), plural(len(all), "signature"))
 	return err
 }
 
