@@ -50,6 +50,7 @@ type postOffice struct {
 	popLies  bool                // all messages have one unique id
 	popKeeps bool                // DELE is accepted and nothing deleted
 	popFirst int                 // how many sessions find the mailbox locked
+	came     func()              // called when a message was delivered
 
 	mu   sync.Mutex
 	pop  []popMail
@@ -203,6 +204,9 @@ func (o *postOffice) deliver(raw []byte, submitted bool) {
 		if o.folder == "INBOX" {
 			o.toPOP(raw, where)
 		}
+	}
+	if o.came != nil {
+		o.came()
 	}
 }
 

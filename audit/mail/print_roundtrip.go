@@ -41,10 +41,7 @@ func (p *printer) trip(r *RoundTrip) {
 }
 
 func (p *printer) probe(t *tabwriter.Writer, r *RoundTrip, one *Probe) {
-	stage := ""
-	if one.Halt != nil {
-		stage = one.Halt.Stage
-	}
+	stage := stageOf(one.Halt)
 	s := one.Service
 	connect := ""
 	if s.Dials > 0 {
@@ -87,6 +84,14 @@ func (p *printer) probe(t *tabwriter.Writer, r *RoundTrip, one *Probe) {
 	fmt.Fprintln(t, "\t"+deleted)
 }
 
+// stageOf is the stage that is marked; to send nothing on purpose is none.
+func stageOf(h *Halt) string {
+	if h == nil || h.NotSaid && (h.Stage == "mail" || h.Stage == "connect") {
+		return ""
+	}
+	return h.Stage
+}
+
 // ended marks the stage at which a conversation ended.
 func ended(here bool, cell string) string {
 	if here {
@@ -119,10 +124,7 @@ func (p *printer) mailboxes(r *RoundTrip) {
 	}
 	fmt.Fprintln(t)
 	for _, b := range r.Boxes {
-		s, stage := b.Service, ""
-		if b.Halt != nil {
-			stage = b.Halt.Stage
-		}
+		s, stage := b.Service, stageOf(b.Halt)
 		connect := ""
 		if s.Dials > 0 {
 			connect = dial(s)

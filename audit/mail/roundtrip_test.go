@@ -2,6 +2,7 @@ package mail
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -290,4 +291,30 @@ func TestTripTimes(t *testing.T) {
 			t.Errorf("%s: %s; want %s", c.name, text, c.want)
 		}
 	}
+}
+
+// Who is stopped halfway sends nothing more, and still deletes what it has sent.
+func TestStoppedTripCleansUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	o := newPostOffice(t, w)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	w.gather(t) // has the servers stand
+	o.came = stop
+	facts, err := w.gatherer.Gather(ctx, w.question)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.net.all.Wait()
+	sent := 0
+	for _, p := range facts.RoundTrip.Probes {
+		if p.taken() {
+			sent++
+		}
+	}
+	if sent != 1 {
+		t.Errorf("%d messages were sent, want the one that was under way", sent)
+	}
+	o.untouched(t, 0)
 }

@@ -23,6 +23,10 @@ func (t *trip) send(to *call, p *Probe) {
 	if pause := cmp.Or(t.g.Space, space); to.s.Port == 25 && pause > 0 {
 		t.pause(pause)
 	}
+	if t.ctx.Err() != nil {
+		p.Halt = &Halt{Stage: "connect", Words: "stopped before", NotSaid: true}
+		return
+	}
 	c, halt := t.open(t.life, to)
 	if halt != nil {
 		p.Halt = halt
