@@ -79,7 +79,7 @@ func (j *judge) upgrade(protocol string, port uint16) {
 		case s.agreed():
 			j.fail(s.Where(), "offered, and the handshake fails: %s", s.TLS.Failure).with(s.TLS.Failure.Text).fix("look at the server's log: a key that does not fit its certificate, a file that it cannot read")
 		default:
-			j.fail(s.Where(), "offered, and refused").with(stepText(s.Step("starttls", false)))
+			j.fail(s.Where(), "offered, and refused: %s", firstLine(stepText(s.Step("starttls", false)))).with(stepText(s.Step("starttls", false))).fix("%s", j.mend(s, "starttls-"+protocol))
 		}
 	}
 }

@@ -43,7 +43,7 @@ func (j *judge) starttlsWorks() {
 		switch {
 		case step == nil:
 		case !s.agreed():
-			f := j.fail(s.Where(), "offered, and refused").with(step.Reply)
+			f := j.fail(s.Where(), "offered, and refused: %s", firstLine(step.Reply)).with(step.Reply).fix("%s", j.mend(s, "starttls-"+s.Protocol))
 			if code(step.Reply)/100 == 4 && s.Protocol == "smtp" {
 				f.State, f.Fix = Unknown, "repeat later: 454 says that TLS is not available now (RFC 3207, 4)"
 			}
@@ -102,7 +102,7 @@ func (j *judge) stripped() {
 		case tried != nil && code(tried.Reply) == 220:
 			j.fail(s.Where(), "STARTTLS is not offered, and agreed to when asked for: something takes it off the list on the way").with(s.Step("ehlo", false).Reply, "> STARTTLS", "< "+tried.Reply).
 				fix("compare with what EHLO is answered on the machine itself; look for a firewall or a proxy that rewrites SMTP")
-		case tried != nil && code(tried.Reply)/100 == 4:
+		case tried != nil && code(tried.Reply) == 421: // 454 is said by servers that have no TLS at all
 			j.unknown(s.Where(), nextAfter(s), "not offered, and put off when asked for: %s", firstLine(tried.Reply))
 		case tried != nil:
 			j.pass(s.Where(), "not offered, and refused: %s", firstLine(tried.Reply))

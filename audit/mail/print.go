@@ -11,6 +11,8 @@ import (
 	"text/tabwriter"
 	"unicode"
 	"unicode/utf8"
+
+	"herald/resolve"
 )
 
 // Style is how a report for people looks.
@@ -363,12 +365,17 @@ func (p *printer) differences(f *Facts) {
 }
 
 func (p *printer) cost(f *Facts) {
-	total, most := 0, 0
+	total, most, asked := 0, 0, 0
+	for _, a := range f.Answers {
+		if a.Status != resolve.Unasked {
+			asked++
+		}
+	}
 	for _, n := range f.Connections() {
 		total, most = total+n, max(most, n)
 	}
 	p.line("\n%s to %s (at most %d to one), %s of the DNS, %.1f s; as of %s", counted(total, "connection"), counted(len(f.Connections()), "address"), most,
-		counted(len(f.Answers), "question"), f.TookMS/1000, f.Began.Format("2006-01-02 15:04:05Z"))
+		counted(asked, "question"), f.TookMS/1000, f.Began.Format("2006-01-02 15:04:05Z"))
 }
 
 // counted is a number and a word, in the plural where it must be.
