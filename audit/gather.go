@@ -238,6 +238,26 @@ func ReadRoots(file *File) ([][]byte, error) {
 	return all, nil
 }
 
+// Pool is the authorities that a file trusts, of the roots that [ReadRoots] gave: with the
+// system's where the file says so, nil for the system's alone.
+func (f *File) Pool(roots [][]byte) *x509.CertPool {
+	if len(roots) == 0 {
+		return nil
+	}
+	pool := x509.NewCertPool()
+	if f.Trust.System {
+		if system, err := x509.SystemCertPool(); err == nil {
+			pool = system // without them fewer are trusted, never more
+		}
+	}
+	for _, der := range roots {
+		if c, err := x509.ParseCertificate(der); err == nil {
+			pool.AddCert(c)
+		}
+	}
+	return pool
+}
+
 // vouchBySystem asks the system's authorities, while they are at hand.
 func vouchBySystem(facts []*Fact) {
 	roots, err := x509.SystemCertPool()

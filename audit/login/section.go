@@ -35,29 +35,40 @@ const Name = "logins"
 func Section(env func(string) string) audit.Section {
 	return func(f *audit.File, n ast.Node) (audit.Check, error) {
 		c := &check{env: env, line: map[string]int{}}
-		var checks ast.Node
-		err := audit.ReadMap(n, map[string]func(ast.Node) error{
-			"credentials_file": audit.ReadText(&c.file),
-			"checks":           func(n ast.Node) error { checks = n; return nil },
-		})
-		if err != nil {
-			return nil, err
-		}
-		if checks == nil {
-			return nil, audit.At(n, `without "checks": nothing is asserted`)
-		}
-		if c.file != "" && !filepath.IsAbs(c.file) {
-			c.file = filepath.Join(filepath.Dir(f.Name), c.file)
-		}
-		err = audit.ReadList(checks, func(n ast.Node) error { return c.read(f, n) })
-		if err == nil && len(c.logins) == 0 {
-			err = audit.At(checks, "an empty list asserts nothing")
-		}
-		if err != nil {
+		var err error
+		if c.file, err = ReadChecks(f, n, func(n ast.Node) error { return c.read(f, n) }); err != nil {
 			return nil, err
 		}
 		return c, nil
 	}
+}
+
+// ReadChecks reads a section whose checks log in: its list of checks, each with read, and the
+// file of credentials that it names, "" for none. A relative name is beside the section's file.
+func ReadChecks(f *audit.File, n ast.Node, read func(ast.Node) error) (credentials string, err error) {
+	var checks ast.Node
+	err = audit.ReadMap(n, map[string]func(ast.Node) error{
+		"credentials_file": audit.ReadText(&credentials),
+		"checks":           func(n ast.Node) error { checks = n; return nil },
+	})
+	switch {
+	case err != nil:
+		return "", err
+	case checks == nil:
+		return "", audit.At(n, `without "checks": nothing is asserted`)
+	}
+	if credentials != "" && !filepath.IsAbs(credentials) {
+		credentials = filepath.Join(filepath.Dir(f.Name), credentials)
+	}
+	some := false
+	err = audit.ReadList(checks, func(n ast.Node) error {
+		some = true
+		return read(n)
+	})
+	if err == nil && !some {
+		err = audit.At(checks, "an empty list asserts nothing")
+	}
+	return credentials, err
 }
 
 // check is the section of a file.
@@ -170,10 +181,11 @@ func (c *check) Gather(ctx context.Context, f *audit.File, o scan.Options) (json
 			return nil, fmt.Errorf("%s:%d: %s: %w: %w", f.Name, l.Line, l.ID, ErrCredentials, err)
 		}
 	}
-	roots, err := rootsOf(f)
+	ders, err := audit.ReadRoots(f)
 	if err != nil {
 		return nil, err
 	}
+	roots := f.Pool(ders)
 	reports := make([][]*Report, len(c.logins))
 	copy(reports, c.tried)
 	places := make(chan struct{}, together)
@@ -196,28 +208,6 @@ func (c *check) Gather(ctx context.Context, f *audit.File, o scan.Options) (json
 // undecided is a report of a server that said neither yes nor no.
 func undecided(r *Report) bool {
 	return slices.ContainsFunc(r.Steps, func(s Step) bool { return s.Kind == "login" && s.State == audit.Unknown })
-}
-
-// rootsOf are the authorities that the file trusts; nil is the system's.
-func rootsOf(f *audit.File) (*x509.CertPool, error) {
-	ders, err := audit.ReadRoots(f)
-	if err != nil || ders == nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	if f.Trust.System {
-		if pool, err = x509.SystemCertPool(); err != nil {
-			return nil, err
-		}
-	}
-	for _, der := range ders {
-		cert, err := x509.ParseCertificate(der)
-		if err != nil {
-			return nil, err
-		}
-		pool.AddCert(cert)
-	}
-	return pool, nil
 }
 
 // try logs in at each address of a login's host.

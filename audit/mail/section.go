@@ -3,7 +3,6 @@ package mail
 import (
 	"cmp"
 	"context"
-	"crypto/x509"
 	"encoding/json"
 	"net"
 	"net/netip"
@@ -359,7 +358,7 @@ func (d *Domains) Judge(file *audit.File, facts *audit.Facts) []audit.Finding {
 		if broken != nil || i < 0 || saved[i].Format != Format {
 			found = []audit.Finding{{State: audit.Unknown, ID: "D1", Severity: "high", Service: one.name, Where: one.name, Seen: "the facts say nothing about this domain", Fix: "gather again"}}
 		} else {
-			options := Options{At: facts.Made, Later: file.Defaults.AlsoJudgeAt, Roots: rootsOf(file, facts), Profile: one.profile}
+			options := Options{At: facts.Made, Later: file.Defaults.AlsoJudgeAt, Roots: file.Pool(facts.Roots), Profile: one.profile}
 			for _, f := range Judge(saved[i], options) {
 				found = append(found, f.Audit(one.name))
 			}
@@ -371,23 +370,4 @@ func (d *Domains) Judge(file *audit.File, facts *audit.Facts) []audit.Finding {
 		all = append(all, found...)
 	}
 	return all
-}
-
-// rootsOf are the file's authorities, nil for the system's alone.
-func rootsOf(file *audit.File, facts *audit.Facts) *x509.CertPool {
-	if len(facts.Roots) == 0 {
-		return nil
-	}
-	pool := x509.NewCertPool()
-	if file.Trust.System {
-		if system, err := x509.SystemCertPool(); err == nil {
-			pool = system
-		}
-	}
-	for _, der := range facts.Roots {
-		if c, err := x509.ParseCertificate(der); err == nil {
-			pool.AddCert(c)
-		}
-	}
-	return pool
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -57,25 +56,8 @@ type tripExpected struct {
 func TripSection(env func(string) string) audit.Section {
 	return func(f *audit.File, n ast.Node) (audit.Check, error) {
 		t := &Trips{env: env}
-		var checks ast.Node
-		err := audit.ReadMap(n, map[string]func(ast.Node) error{
-			"credentials_file": audit.ReadText(&t.file),
-			"checks":           func(n ast.Node) error { checks = n; return nil },
-		})
-		if err != nil {
-			return nil, err
-		}
-		if checks == nil {
-			return nil, audit.At(n, `without "checks": nothing is asserted`)
-		}
-		if t.file != "" && !filepath.IsAbs(t.file) {
-			t.file = filepath.Join(filepath.Dir(f.Name), t.file)
-		}
-		err = audit.ReadList(checks, func(n ast.Node) error { return t.read(f, n) })
-		if err == nil && len(t.list) == 0 {
-			err = audit.At(checks, "an empty list asserts nothing")
-		}
-		if err != nil {
+		var err error
+		if t.file, err = login.ReadChecks(f, n, func(n ast.Node) error { return t.read(f, n) }); err != nil {
 			return nil, err
 		}
 		return t, nil
@@ -149,8 +131,10 @@ func (t *Trips) read(f *audit.File, n ast.Node) error {
 			return audit.At(mailboxAt, "%v", err)
 		}
 	}
-	if slices.ContainsFunc(t.list, func(o *tripExpected) bool { return o.id == one.id }) {
-		return audit.At(idAt, "id %q is used already", one.id)
+	for _, before := range t.list {
+		if before.id == one.id {
+			return audit.At(idAt, "id %q is used in line %d already", one.id, before.line)
+		}
 	}
 	one.line, one.col = audit.PositionOf(idAt)
 	t.list = append(t.list, one)
@@ -252,7 +236,7 @@ func (t *Trips) Gather(ctx context.Context, file *audit.File, o scan.Options) (j
 		if err != nil {
 			return nil, fmt.Errorf("%s:%d: %s: %w: %w", file.Name, one.line, one.id, login.ErrCredentials, err)
 		}
-		requests[i] = TripRequest{Who: who, Mailbox: one.mailbox, Patience: one.patience, Roots: rootsOf(file, &audit.Facts{Roots: roots}), AnyCertificate: one.anyCertificate, At: one.at}
+		requests[i] = TripRequest{Who: who, Mailbox: one.mailbox, Patience: one.patience, Roots: file.Pool(roots), AnyCertificate: one.anyCertificate, At: one.at}
 		if err := requests[i].check(Question{}); err != nil {
 			return nil, fmt.Errorf("%s:%d: %s: %w: \"mailbox\" says which it is", file.Name, one.line, one.id, err)
 		}
