@@ -290,14 +290,8 @@ func (b *imapBox) look(probes []*Probe, pushed time.Time, last bool) {
 		if b.folder == inbox && b.next > 0 && b.looks%4 != 0 && !last {
 			criteria.UID = []imap.UIDSet{b.fresh()}
 		}
-		var uids []imap.UID
-		if b.ask("search", "UID SEARCH HEADER Message-ID "+p.ID, func() error {
-			data, err := b.client.UIDSearch(criteria, nil).Wait()
-			if err == nil {
-				uids = newest(data)
-			}
-			return err
-		}) != nil {
+		uids, ok := b.search("HEADER Message-ID "+p.ID, criteria)
+		if !ok {
 			return
 		}
 		if len(uids) == 0 && last {
@@ -307,6 +301,18 @@ func (b *imapBox) look(probes []*Probe, pushed time.Time, last bool) {
 			b.take(probes, uid, pushed)
 		}
 	}
+}
+
+// search finds messages in the folder that is selected, the newest of them; what is for the record.
+func (b *imapBox) search(what string, criteria *imap.SearchCriteria) (uids []imap.UID, ok bool) {
+	h := b.ask("search", "UID SEARCH "+what, func() error {
+		data, err := b.client.UIDSearch(criteria, nil).Wait()
+		if err == nil {
+			uids = newest(data)
+		}
+		return err
+	})
+	return uids, h == nil
 }
 
 // newest are the highest UIDs of an answer, few: a range may stand for four thousand million.
@@ -434,15 +440,8 @@ func (b *imapBox) bounces(p *Probe) {
 	if b.next == 0 {
 		return
 	}
-	var uids []imap.UID
-	criteria := &imap.SearchCriteria{Text: []string{p.Token}, UID: []imap.UIDSet{b.fresh()}}
-	if b.ask("search", "UID SEARCH TEXT "+p.Token, func() error {
-		data, err := b.client.UIDSearch(criteria, nil).Wait()
-		if err == nil {
-			uids = newest(data)
-		}
-		return err
-	}) != nil {
+	uids, ok := b.search("TEXT "+p.Token, &imap.SearchCriteria{Text: []string{p.Token}, UID: []imap.UIDSet{b.fresh()}})
+	if !ok {
 		return
 	}
 	for _, uid := range uids {
