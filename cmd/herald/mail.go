@@ -17,6 +17,7 @@ import (
 	"github.com/miekg/dns"
 	"github.com/spf13/cobra"
 
+	"herald/audit"
 	"herald/audit/login"
 	"herald/audit/mail"
 	"herald/resolve"
@@ -428,8 +429,11 @@ func (f mailFlags) asOf(began time.Time) (time.Time, error) {
 		return began, nil
 	}
 	if later, ok := strings.CutPrefix(f.at, "+"); ok {
-		d, err := parseDays(later)
-		return began.Add(d), err
+		d, err := audit.ParseDuration(later)
+		if err != nil {
+			return began, fmt.Errorf("--at %s: %w", f.at, err)
+		}
+		return began.Add(d), nil
 	}
 	for _, layout := range []string{time.RFC3339, time.DateOnly} {
 		if t, err := time.Parse(layout, f.at); err == nil {
@@ -437,18 +441,4 @@ func (f mailFlags) asOf(began time.Time) (time.Time, error) {
 		}
 	}
 	return began, fmt.Errorf("--at %q: want +14d, or 2026-12-31, or a time like 2026-12-31T12:00:00Z", f.at)
-}
-
-func parseDays(text string) (time.Duration, error) {
-	if n, ok := strings.CutSuffix(text, "d"); ok {
-		var count int
-		if _, err := fmt.Sscanf(n, "%d", &count); err == nil && fmt.Sprint(count) == n && count >= 0 && count < 36500 {
-			return time.Duration(count) * 24 * time.Hour, nil
-		}
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil || d < 0 {
-		return 0, fmt.Errorf("--at +%s: want days or hours, like +14d or +36h", text)
-	}
-	return d, nil
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"io"
-	"slices"
 
 	"herald/audit"
 	"herald/audit/mail"
@@ -39,8 +38,5 @@ func mailResult(f *mail.Facts, findings []mail.Finding) *audit.Result {
 // mailExit is the exit status: that of audit, but a warning that is a fail to nobody is
 // none.
 func mailExit(format string, f *mail.Facts, findings []mail.Finding) int {
-	if !slices.Contains(mailFormats, format) {
-		return exitUsage
-	}
 	return mailResult(f, findings).Exit(format)
 }
