@@ -120,6 +120,9 @@ func runMail(c *cobra.Command, f mailFlags, args []string) error {
 	if err != nil {
 		return usage(err)
 	}
+	if _, err := f.asOf(time.Now()); err != nil { // before minutes are spent on gathering
+		return usage(err)
+	}
 	facts, err := f.obtain(c.Context(), args, options.Roots)
 	if err != nil {
 		return err
