@@ -130,9 +130,10 @@ func runMail(c *cobra.Command, f mailFlags, args []string) error {
 	if options.At, err = f.asOf(facts.Began); err != nil {
 		return usage(err)
 	}
+	var unwritten error // told at the end: what was found is not lost for it
 	if f.facts != "" {
 		if err := writeTo(f.facts, facts.Write); err != nil {
-			return usagef("--facts: %w", err)
+			unwritten = usagef("--facts: %w", err)
 		}
 	}
 	findings := mail.Judge(facts, options)
@@ -141,15 +142,17 @@ func runMail(c *cobra.Command, f mailFlags, args []string) error {
 	style := mail.Style{Colour: f.output == "" && colourful(out), All: f.all, Why: f.why, Width: width}
 	write := func(w io.Writer) error { return writeMail(w, f.format, facts, findings, style) }
 	if f.output != "" && f.output != "-" {
-		err = writeTo(f.output, write)
-	} else {
-		err = write(out)
-	}
-	if err != nil {
+		if err := writeTo(f.output, write); err != nil {
+			unwritten = errors.Join(unwritten, usagef("-o: %w", err), write(out))
+		}
+	} else if err := write(out); err != nil {
 		return err
 	}
 	if c.Context().Err() != nil {
-		return errors.New("stopped; what was gathered until then is judged")
+		return errors.Join(errors.New("stopped; what was gathered until then is judged"), unwritten)
+	}
+	if unwritten != nil {
+		return unwritten
 	}
 	if status := mailExit(f.format, facts, findings); status != 0 {
 		return exitStatus(status)
