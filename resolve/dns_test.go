@@ -12,17 +12,27 @@ import (
 	"github.com/miekg/dns"
 )
 
+// listenDNS listens on one port of loopback, over UDP and TCP: some number is free for both.
+func listenDNS(t *testing.T) (net.PacketConn, net.Listener) {
+	t.Helper()
+	for range 100 {
+		packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l, err := net.Listen("tcp", packets.LocalAddr().String()); err == nil {
+			return packets, l
+		}
+		packets.Close()
+	}
+	t.Fatal("no port is free for both UDP and TCP")
+	return nil, nil
+}
+
 // serveDNS answers on loopback, over UDP and TCP on one port.
 func serveDNS(t *testing.T, handle dns.HandlerFunc) netip.AddrPort {
 	t.Helper()
-	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", packets.LocalAddr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	packets, l := listenDNS(t)
 	for _, s := range []*dns.Server{{PacketConn: packets, Handler: handle}, {Listener: l, Handler: handle}} {
 		ready := make(chan struct{})
 		s.NotifyStartedFunc = func() { close(ready) }

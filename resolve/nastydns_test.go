@@ -99,18 +99,7 @@ func TestNastyDNSServers(t *testing.T) {
 
 // serveNastyDNS answers on one port of loopback, over UDP and TCP, until the test ends.
 func serveNastyDNS(t *testing.T, udp func([]byte) []byte, many int, tcp func(net.Conn)) netip.AddrPort {
-	var packets net.PacketConn
-	var streams net.Listener
-	for {
-		var err error
-		if packets, err = net.ListenPacket("udp", "127.0.0.1:0"); err != nil {
-			t.Fatal(err)
-		}
-		if streams, err = net.Listen("tcp", packets.LocalAddr().String()); err == nil {
-			break
-		}
-		packets.Close() // the same number is taken
-	}
+	packets, streams := listenDNS(t)
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	var open []net.Conn
