@@ -63,8 +63,9 @@ func (r *Replay) Dial(_ context.Context, e Endpoint) (net.Conn, error) {
 // else than the record has: the record is of another version of the probe.
 var ErrOtherWords = errors.New("the client says something else than the record has")
 
-// replayed is one connection of a replay.
+// replayed is one connection of a replay. As any net.Conn it may be used by several at once.
 type replayed struct {
+	mu     sync.Mutex
 	events []Event
 	end    *Failure
 	piece  int
@@ -75,6 +76,8 @@ type replayed struct {
 }
 
 func (c *replayed) Read(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for {
 		switch {
 		case c.closed:
@@ -127,6 +130,8 @@ func (c *replayed) ending() error {
 }
 
 func (c *replayed) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.closed {
 		return 0, net.ErrClosed
 	}
@@ -196,6 +201,8 @@ func (c *replayed) otherWords(said []byte, events []Event) error {
 
 // upgrade plays a handshake as it went.
 func (c *replayed) upgrade(serverName string) (*TLSState, []byte, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.cut == 0 {
 		return nil, nil, io.EOF
 	}
@@ -219,7 +226,13 @@ func (c *replayed) upgrade(serverName string) (*TLSState, []byte, error) {
 	return nil, clear, fmt.Errorf("%w: it has no handshake here", ErrOtherWords)
 }
 
-func (c *replayed) Close() error                     { c.closed = true; return nil }
+func (c *replayed) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	return nil
+}
+
 func (c *replayed) LocalAddr() net.Addr              { return replayAddr }
 func (c *replayed) RemoteAddr() net.Addr             { return replayAddr }
 func (c *replayed) SetDeadline(time.Time) error      { return nil }
