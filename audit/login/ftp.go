@@ -58,9 +58,9 @@ func (s *session) ftp() error {
 type transfer struct {
 	*session
 	lib       *ftp.ServerConn
-	secured   bool // data connections must be encrypted
-	plainOnly bool // PROT P was refused
-	data      []*dataConn
+	secured   bool        // data connections must be encrypted
+	plainOnly bool        // PROT P was refused
+	data      []*dataConn // under keeping
 }
 
 // login has the library log in. It asks FEAT, TYPE, PBSZ and PROT right after, which may
@@ -89,11 +89,14 @@ func (t *transfer) login() error {
 		// With a dial function of ours this only has PBSZ and PROT asked.
 		options = append(options, ftp.DialWithTLS(&tls.Config{MinVersion: tls.VersionTLS12}))
 	}
-	err := t.guard(func() (err error) {
-		if t.lib, err = ftp.Dial(t.c.Endpoint().Addr.String(), options...); err != nil {
-			return err
+	address := t.c.Endpoint().Addr.String()
+	var err error
+	t.lib, err = guarded(t.session, func() (*ftp.ServerConn, error) {
+		lib, err := ftp.Dial(address, options...)
+		if err != nil {
+			return nil, err
 		}
-		return t.lib.Login(t.who.User, t.who.Password)
+		return lib, lib.Login(t.who.User, t.who.Password)
 	})
 	in := heardCode(t.c.Heard()[before:], "230")
 	var said *textproto.Error
@@ -185,15 +188,14 @@ func pathname(line string) (string, bool) {
 // library turns to PASV where EPSV is refused.
 func (t *transfer) extended() error {
 	t.doing("data-channel", "a list over EPSV")
-	var entries []*ftp.Entry
 	before := len(t.c.Heard())
-	dialled := len(t.data)
-	err := t.guard(func() (err error) { entries, err = t.lib.List(""); return err })
+	t.dialled() // those of the login are no concern here
+	entries, err := guarded(t.session, func() ([]*ftp.Entry, error) { return t.lib.List("") })
 	way := "EPSV"
 	if heardCode(t.c.Heard()[before:], "227") != "" {
 		way = "PASV, since EPSV was refused"
 	}
-	return t.listed(way, len(entries), err, t.data[dialled:])
+	return t.listed(way, len(entries), err, t.dialled())
 }
 
 // listed judges a list that was, or was not, carried over a data connection.
@@ -257,23 +259,22 @@ func (t *transfer) upload() error {
 		t.guard(func() error { return t.lib.Delete(name) }) // a part of it may be there
 		return failed("STOR", err)
 	}
-	var back []byte
-	readErr := t.guard(func() error {
+	back, readErr := guarded(t.session, func() ([]byte, error) {
 		r, err := t.lib.Retr(name)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		back, err = io.ReadAll(io.LimitReader(r, int64(2*len(content))))
-		return errors.Join(err, r.Close())
+		back, err := io.ReadAll(io.LimitReader(r, int64(2*len(content))))
+		return back, errors.Join(err, r.Close())
 	})
 	var modified time.Time
 	var timeErr error
 	if readErr == nil {
-		timeErr = t.guard(func() (err error) {
-			if t.lib.IsGetTimeSupported() {
-				modified, err = t.lib.GetTime(name)
+		modified, timeErr = guarded(t.session, func() (time.Time, error) {
+			if !t.lib.IsGetTimeSupported() {
+				return time.Time{}, nil
 			}
-			return err
+			return t.lib.GetTime(name)
 		})
 	}
 	if err := t.guard(func() error { return t.lib.Delete(name) }); err != nil {
@@ -465,8 +466,18 @@ func (t *transfer) connect(port uint16) (*dataConn, error) {
 
 func (t *transfer) carry(c *wire.Conversation) *dataConn {
 	d := &dataConn{Conn: c.Conn(nil), c: c, secured: t.secured && !t.plainOnly}
+	t.keeping.Lock()
+	defer t.keeping.Unlock()
 	t.data = append(t.data, d)
 	return d
+}
+
+// dialled are the data connections since it was asked last.
+func (t *transfer) dialled() (data []*dataConn) {
+	t.keeping.Lock()
+	defer t.keeping.Unlock()
+	data, t.data = t.data, nil
+	return data
 }
 
 // dataConn is a data connection. The handshake comes with the first byte that is wanted,

@@ -83,14 +83,12 @@ func (s *session) request(make func() (*http.Request, error), authorization stri
 		(&http.Request{Header: basic}).SetBasicAuth(s.who.User, s.who.Password)
 		q.Header.Set(authorization, basic.Get("Authorization"))
 	}
-	var r *http.Response
-	err = s.guard(func() (err error) {
-		conn := s.c.Conn(nil)
-		if err = q.Write(conn); err != nil {
-			return err
+	conn := s.c.Conn(nil)
+	r, err := guarded(s, func() (*http.Response, error) {
+		if err := q.Write(conn); err != nil {
+			return nil, err
 		}
-		r, err = http.ReadResponse(bufio.NewReader(conn), q)
-		return err
+		return http.ReadResponse(bufio.NewReader(conn), q)
 	})
 	if err != nil {
 		return nil, s.broken(err)

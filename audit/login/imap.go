@@ -38,11 +38,9 @@ func (s *session) imap() error {
 		return err
 	}
 	s.doing("login", "logging in")
-	var client *imapclient.Client
-	var caps imap.CapSet
+	client := imapclient.New(Careful(s.c.Conn([]byte("* OK\r\n"))), nil)
 	err = s.guard(func() error {
-		client = imapclient.New(Careful(s.c.Conn([]byte("* OK\r\n"))), nil)
-		caps = client.Caps() // nil where it could not be asked
+		caps := client.Caps() // nil where it could not be asked
 		switch {
 		case !caps.Has(imap.CapLoginDisabled):
 			return client.Login(s.who.User, s.who.Password).Wait()
@@ -51,7 +49,7 @@ func (s *session) imap() error {
 		}
 		return errNoLogin // the library would say the password all the same
 	})
-	if client != nil && !errors.Is(err, ErrStuck) {
+	if !errors.Is(err, ErrStuck) {
 		defer func() { s.guard(client.Close) }()
 	}
 	var refused *imap.Error
@@ -68,7 +66,8 @@ func (s *session) imap() error {
 	if err := s.answered(true, ""); err != nil {
 		return err
 	}
-	if err := s.guard(func() error { caps = client.Caps(); return nil }); err != nil {
+	caps, err := guarded(s, func() (imap.CapSet, error) { return client.Caps(), nil })
+	if err != nil {
 		return err
 	}
 	return s.imapMailbox(client, caps)
@@ -167,11 +166,10 @@ func (s *session) imapRest(tag string, line []byte) (text []byte, status string,
 
 func (s *session) imapMailbox(c *imapclient.Client, caps imap.CapSet) error {
 	s.doing("mailbox", "EXAMINE INBOX")
-	var box *imap.SelectData
-	if err := s.guard(func() (err error) {
-		box, err = c.Select("INBOX", &imap.SelectOptions{ReadOnly: true}).Wait()
-		return err
-	}); err != nil {
+	box, err := guarded(s, func() (*imap.SelectData, error) {
+		return c.Select("INBOX", &imap.SelectOptions{ReadOnly: true}).Wait()
+	})
+	if err != nil {
 		if err := s.imapRefused("mailbox", "INBOX opens", err); err != nil {
 			return err
 		}
@@ -208,8 +206,8 @@ func (s *session) imapFolders(c *imapclient.Client, caps imap.CapSet) error {
 		return nil
 	}
 	s.doing("mailbox-folders", "LIST")
-	var list []*imap.ListData
-	if err := s.guard(func() (err error) { list, err = c.List("", "*", nil).Collect(); return err }); err != nil {
+	list, err := guarded(s, func() ([]*imap.ListData, error) { return c.List("", "*", nil).Collect() })
+	if err != nil {
 		return s.imapRefused("mailbox-folders", want, err)
 	}
 	var has, lacks []string
@@ -238,8 +236,8 @@ func (s *session) imapQuota(c *imapclient.Client, caps imap.CapSet) error {
 		return nil
 	}
 	s.doing("mailbox-quota", "GETQUOTAROOT INBOX")
-	var roots []imapclient.QuotaData
-	if err := s.guard(func() (err error) { roots, err = c.GetQuotaRoot("INBOX").Wait(); return err }); err != nil {
+	roots, err := guarded(s, func() ([]imapclient.QuotaData, error) { return c.GetQuotaRoot("INBOX").Wait() })
+	if err != nil {
 		return s.imapRefused("mailbox-quota", want, err)
 	}
 	state, seen := audit.NA, []string{}

@@ -44,16 +44,16 @@ func (s *session) pop3() error {
 		return err
 	}
 	s.doing("login", "logging in")
-	var c *pop3.Conn
-	err = s.guard(func() (err error) {
-		client := pop3.New(pop3.Opt{Dialer: dialer{s.c.Conn([]byte("+OK\r\n"))}})
-		if c, err = client.NewConn(); err != nil {
-			return err
+	client := pop3.New(pop3.Opt{Dialer: dialer{s.c.Conn([]byte("+OK\r\n"))}})
+	c, err := guarded(s, func() (*pop3.Conn, error) {
+		c, err := client.NewConn()
+		if err == nil {
+			err = c.User(s.who.User)
 		}
-		if err = c.User(s.who.User); err != nil {
-			return err
+		if err == nil {
+			err = c.Pass(s.who.Password)
 		}
-		return c.Pass(s.who.Password)
+		return c, err
 	})
 	last := lastLine(s.c.Heard())
 	switch {
@@ -70,32 +70,34 @@ func (s *session) pop3() error {
 
 func (s *session) pop3Mailbox(c *pop3.Conn) error {
 	s.doing("mailbox", "STAT")
-	var count, size int
-	if err := s.guard(func() (err error) { count, size, err = c.Stat(); return err }); err != nil {
+	type stat struct{ count, size int }
+	drop, err := guarded(s, func() (d stat, err error) { d.count, d.size, err = c.Stat(); return d, err })
+	if err != nil {
 		return s.pop3Step("mailbox", "STAT is answered", err)
 	}
-	if count < 0 || size < 0 {
-		s.add("mailbox", audit.Fail, "STAT is answered", fmt.Sprintf("%d messages, %d bytes", count, size))
+	seen := fmt.Sprintf("%d messages, %d bytes", drop.count, drop.size)
+	if drop.count < 0 || drop.size < 0 {
+		s.add("mailbox", audit.Fail, "STAT is answered", seen)
 		return nil
 	}
-	s.add("mailbox", audit.Pass, "STAT is answered", fmt.Sprintf("%d messages, %d bytes", count, size))
+	s.add("mailbox", audit.Pass, "STAT is answered", seen)
 
 	s.doing("message-list", "UIDL")
-	var ids []pop3.MessageID
-	if err := s.guard(func() (err error) { ids, err = c.Uidl(0); return err }); err != nil {
+	ids, err := guarded(s, func() ([]pop3.MessageID, error) { return c.Uidl(0) })
+	if err != nil {
 		return s.pop3Step("message-list", "UIDL is answered", err)
 	}
 	unique := map[string]bool{}
 	for _, id := range ids {
 		unique[id.UID] = true
 	}
-	want := fmt.Sprintf("UIDL lists %d messages, each with an id of its own", count)
-	if len(ids) != count || len(unique) != count {
+	want := fmt.Sprintf("UIDL lists %d messages, each with an id of its own", drop.count)
+	if len(ids) != drop.count || len(unique) != drop.count {
 		s.add("message-list", audit.Fail, want, fmt.Sprintf("%d messages, %d ids", len(ids), len(unique)))
 	} else {
 		s.add("message-list", audit.Pass, want, fmt.Sprintf("%d ids", len(unique)))
 	}
-	if count > 0 {
+	if drop.count > 0 {
 		s.doing("message-list", "TOP")
 		err := s.guard(func() error { _, err := c.Cmd("TOP", true, 1, 0); return err })
 		if err := s.pop3Step("message-list", "TOP is answered (RFC 1939, 7)", err); err != nil {

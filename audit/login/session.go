@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"herald/audit"
@@ -22,7 +23,9 @@ type session struct {
 	roots    *x509.CertPool
 
 	c       *wire.Conversation   // with the service
-	all     []*wire.Conversation // data connections, too
+	keeping sync.Mutex           // a library that hangs may still open data connections
+	all     []*wire.Conversation // those, too
+	ended   bool                 // and no more are wanted
 	steps   []Step
 	during  string // what is tried, for who reads of its failure
 	kind    string // of the finding that it would give
@@ -91,13 +94,24 @@ func (s *session) dial(e wire.Endpoint) (*wire.Conversation, error) {
 
 func (s *session) keep(c *wire.Conversation) {
 	c.Hide(s.who.Secrets()...)
+	s.keeping.Lock()
+	defer s.keeping.Unlock()
+	if s.ended {
+		c.Close()
+		return
+	}
 	s.all = append(s.all, c)
 }
 
-func (s *session) close() {
+// close ends all conversations, and tells which there were.
+func (s *session) close() []*wire.Conversation {
+	s.keeping.Lock()
+	defer s.keeping.Unlock()
+	s.ended = true
 	for _, c := range s.all {
 		c.Close()
 	}
+	return s.all
 }
 
 // greeting waits for the server's first line, as long as servers pause on purpose.
@@ -157,8 +171,14 @@ func (s *session) answered(accepted bool, words string) error {
 	return nil
 }
 
-// guard calls a library, as [Guard] does.
+// guard calls a library that tells nothing, as [Guard] does.
 func (s *session) guard(f func() error) error {
+	_, err := guarded(s, func() (struct{}, error) { return struct{}{}, f() })
+	return err
+}
+
+// guarded calls a library, as [Guard] does.
+func guarded[T any](s *session, f func() (T, error)) (T, error) {
 	whole := s.caller.Limits.Whole
 	if whole == 0 {
 		whole = wire.DefaultLimits.Whole
@@ -166,25 +186,34 @@ func (s *session) guard(f func() error) error {
 	return Guard(whole+time.Second, f)
 }
 
-// Guard calls a library: a panic becomes [ErrPanicked], and a call that goes on though its
-// time is over [ErrStuck]; it ends when its connection does, which the caller has to close.
-func Guard(most time.Duration, f func() error) error {
-	done := make(chan error, 1)
+// Guard calls a library and returns what it tells: a panic becomes [ErrPanicked], and a call
+// that goes on though its time is over [ErrStuck]; it ends when its connection does, which
+// the caller has to close. Until then f runs beside its caller: what f learns it returns,
+// and never leaves in a variable of the caller's.
+func Guard[T any](most time.Duration, f func() (T, error)) (T, error) {
+	type told struct {
+		what T
+		err  error
+	}
+	done := make(chan told, 1)
 	go func() {
+		var t told
 		defer func() {
 			if v := recover(); v != nil {
-				done <- fmt.Errorf("%w: %v", ErrPanicked, v)
+				t.err = fmt.Errorf("%w: %v", ErrPanicked, v)
 			}
+			done <- t
 		}()
-		done <- f()
+		t.what, t.err = f()
 	}()
 	late := time.NewTimer(most)
 	defer late.Stop()
 	select {
-	case err := <-done:
-		return err
+	case t := <-done:
+		return t.what, t.err
 	case <-late.C:
-		return ErrStuck
+		var none T
+		return none, ErrStuck
 	}
 }
 
@@ -201,9 +230,8 @@ func (s *session) report() *Report {
 	if len(s.steps) == 0 {
 		r.Steps = []Step{{Kind: "login", State: audit.Unknown, Expected: s.wanted(), Seen: "nothing was learnt"}}
 	}
-	s.close()
 	t := &wire.Transcript{Notes: []string{"login " + s.login.ID + " as " + s.login.Protocol + " at " + r.Where}}
-	for _, c := range s.all {
+	for _, c := range s.close() {
 		t.Exchanges = append(t.Exchanges, c.Exchange())
 	}
 	var text strings.Builder

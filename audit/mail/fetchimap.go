@@ -106,7 +106,7 @@ func (b *imapBox) enter() *Halt {
 			}
 		},
 	}})
-	return b.ask("login", "LOGIN "+wire.Masked, func() error {
+	b.caps, halt = imapAsked(b, "login", "LOGIN "+wire.Masked, func() (imap.CapSet, error) {
 		caps := b.client.Caps() // nil where it could not be asked
 		var err error
 		switch {
@@ -117,19 +117,26 @@ func (b *imapBox) enter() *Halt {
 		default:
 			err = errNoLogin // the library would say the password all the same
 		}
-		if err == nil {
-			b.caps = b.client.Caps()
+		if err != nil {
+			return nil, err
 		}
-		return err
+		return b.client.Caps(), nil
 	})
+	return halt
 }
 
 var errNoLogin = errors.New("LOGINDISABLED, and no AUTH=PLAIN: no password is said")
 
-// ask calls the library and notes the call as a step; nil where all went well.
+// ask calls the library where that tells nothing, as imapAsked does.
 func (b *imapBox) ask(stage, said string, f func() error) *Halt {
+	_, halt := imapAsked(b, stage, said, func() (struct{}, error) { return struct{}{}, f() })
+	return halt
+}
+
+// imapAsked calls the library and notes the call as a step; the Halt is nil where all went well.
+func imapAsked[T any](b *imapBox, stage, said string, f func() (T, error)) (T, *Halt) {
 	began := time.Now()
-	err := login.Guard(b.wait(), f)
+	told, err := login.Guard(b.wait(), f)
 	step := Step{Name: stage, Said: said, Reply: "OK", TLS: true, MS: ms(time.Since(began))}
 	var no *imap.Error
 	var halt *Halt
@@ -159,7 +166,7 @@ func (b *imapBox) ask(stage, said string, f func() error) *Halt {
 		step.Reply = ""
 	}
 	b.note(step)
-	return halt
+	return told, halt
 }
 
 // note keeps a step; of those that come again and again the last.
@@ -181,7 +188,7 @@ func (b *imapBox) shut() {
 		b.conn.Close()
 	}
 	if b.client != nil {
-		login.Guard(5*time.Second, func() error { return b.client.Close() })
+		login.Guard(5*time.Second, func() (struct{}, error) { return struct{}{}, b.client.Close() })
 	}
 	if b.cancel != nil {
 		b.cancel()
@@ -203,11 +210,7 @@ func (b *imapBox) alive() bool {
 
 // open selects a folder.
 func (b *imapBox) open(folder string) *Halt {
-	var data *imap.SelectData
-	halt := b.ask("select", "SELECT "+folder, func() (err error) {
-		data, err = b.client.Select(folder, nil).Wait()
-		return err
-	})
+	data, halt := imapAsked(b, "select", "SELECT "+folder, func() (*imap.SelectData, error) { return b.client.Select(folder, nil).Wait() })
 	if halt != nil {
 		return halt
 	}
@@ -244,8 +247,8 @@ func (b *imapBox) rest(d time.Duration) (pushed time.Time) {
 	var idle *imapclient.IdleCommand
 	if b.box.Idle {
 		d = max(d, 2*time.Second)
-		halt := b.ask("idle", "IDLE", func() (err error) { idle, err = b.client.Idle(); return err })
-		if halt != nil {
+		var halt *Halt
+		if idle, halt = imapAsked(b, "idle", "IDLE", func() (*imapclient.IdleCommand, error) { return b.client.Idle() }); halt != nil {
 			b.box.Idle = false
 			return pushed
 		}
@@ -290,8 +293,8 @@ func (b *imapBox) look(probes []*Probe, pushed time.Time, last bool) {
 		if b.folder == inbox && b.next > 0 && b.looks%4 != 0 && !last {
 			criteria.UID = []imap.UIDSet{b.fresh()}
 		}
-		uids, ok := b.search("HEADER Message-ID "+p.ID, criteria)
-		if !ok {
+		uids, h := b.search("HEADER Message-ID "+p.ID, criteria)
+		if h != nil {
 			return
 		}
 		if len(uids) == 0 && last {
@@ -304,15 +307,12 @@ func (b *imapBox) look(probes []*Probe, pushed time.Time, last bool) {
 }
 
 // search finds messages in the folder that is selected, the newest of them; what is for the record.
-func (b *imapBox) search(what string, criteria *imap.SearchCriteria) (uids []imap.UID, ok bool) {
-	h := b.ask("search", "UID SEARCH "+what, func() error {
-		data, err := b.client.UIDSearch(criteria, nil).Wait()
-		if err == nil {
-			uids = newest(data)
-		}
-		return err
-	})
-	return uids, h == nil
+func (b *imapBox) search(what string, criteria *imap.SearchCriteria) ([]imap.UID, *Halt) {
+	data, h := imapAsked(b, "search", "UID SEARCH "+what, func() (*imap.SearchData, error) { return b.client.UIDSearch(criteria, nil).Wait() })
+	if h != nil {
+		return nil, h
+	}
+	return newest(data), nil
 }
 
 // newest are the highest UIDs of an answer, few: a range may stand for four thousand million.
@@ -362,19 +362,16 @@ func (b *imapBox) fetch(set imap.UIDSet, p *Probe, names bool) (list []fetched) 
 		section.Specifier, section.HeaderFields = imap.PartSpecifierHeader, []string{"Message-ID", probeField}
 		said = "BODY.PEEK[HEADER.FIELDS (Message-ID " + probeField + ")]"
 	}
-	if b.ask("fetch", "UID FETCH "+set.String()+" "+said, func() error {
-		messages, err := b.client.Fetch(set, &imap.FetchOptions{UID: true, BodySection: []*imap.FetchItemBodySection{section}}).Collect()
-		if err != nil {
-			return err
-		}
-		for _, m := range messages {
-			for _, s := range m.BodySection {
-				list = append(list, fetched{m.UID, s.Bytes})
-			}
-		}
+	messages, h := imapAsked(b, "fetch", "UID FETCH "+set.String()+" "+said, func() ([]*imapclient.FetchMessageBuffer, error) {
+		return b.client.Fetch(set, &imap.FetchOptions{UID: true, BodySection: []*imap.FetchItemBodySection{section}}).Collect()
+	})
+	if h != nil {
 		return nil
-	}) != nil {
-		return nil
+	}
+	for _, m := range messages {
+		for _, s := range m.BodySection {
+			list = append(list, fetched{m.UID, s.Bytes})
+		}
 	}
 	return list
 }
@@ -420,8 +417,8 @@ func (b *imapBox) elsewhere(probes []*Probe) {
 	for _, p := range probes {
 		b.bounces(p)
 	}
-	var list []*imap.ListData
-	if b.ask("list", `LIST "" *`, func() (err error) { list, err = b.client.List("", "*", nil).Collect(); return err }) != nil {
+	list, h := imapAsked(b, "list", `LIST "" *`, func() ([]*imap.ListData, error) { return b.client.List("", "*", nil).Collect() })
+	if h != nil {
 		return
 	}
 	for _, folder := range list {
@@ -440,8 +437,8 @@ func (b *imapBox) bounces(p *Probe) {
 	if b.next == 0 {
 		return
 	}
-	uids, ok := b.search("TEXT "+p.Token, &imap.SearchCriteria{Text: []string{p.Token}, UID: []imap.UIDSet{b.fresh()}})
-	if !ok {
+	uids, h := b.search("TEXT "+p.Token, &imap.SearchCriteria{Text: []string{p.Token}, UID: []imap.UIDSet{b.fresh()}})
+	if h != nil {
 		return
 	}
 	for _, uid := range uids {

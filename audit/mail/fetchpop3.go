@@ -90,22 +90,24 @@ func (b *popBox) session(do func(*popVisit) *Halt) *Halt {
 			return halted("tls", s.Failure)
 		}
 	}
-	if h := b.mayBeTold(c, b.call); h != nil {
+	h := b.mayBeTold(c, b.call)
+	if h != nil {
 		return h
 	}
 	v := &popVisit{popBox: b, c: c, conn: c.Conn([]byte("+OK\r\n"))}
-	if h := v.ask("login", "USER, PASS "+wire.Masked, func() (err error) {
-		if v.lib, err = pop3.New(pop3.Opt{Dialer: dialed{v.conn}}).NewConn(); err != nil {
-			return err
+	if v.lib, h = popAsked(v, "login", "USER, PASS "+wire.Masked, func() (*pop3.Conn, error) {
+		lib, err := pop3.New(pop3.Opt{Dialer: dialed{v.conn}}).NewConn()
+		if err == nil {
+			err = lib.User(b.want.Who.User)
 		}
-		if err = v.lib.User(b.want.Who.User); err != nil {
-			return err
+		if err == nil {
+			err = lib.Pass(b.want.Who.Password)
 		}
-		return v.lib.Pass(b.want.Who.Password)
+		return lib, err
 	}); h != nil {
 		return h
 	}
-	h := do(v)
+	h = do(v)
 	if c.Failure() != nil {
 		for _, a := range v.marked {
 			a.Kept = "the connection ended before QUIT"
@@ -126,11 +128,17 @@ func (b *popBox) session(do func(*popVisit) *Halt) *Halt {
 	return quit
 }
 
-// ask calls the library and notes the call as a step, the last of its name.
+// ask calls the library where that tells nothing, as popAsked does.
 func (v *popVisit) ask(stage, said string, f func() error) *Halt {
+	_, halt := popAsked(v, stage, said, func() (struct{}, error) { return struct{}{}, f() })
+	return halt
+}
+
+// popAsked calls the library and notes the call as a step, the last of its name.
+func popAsked[T any](v *popVisit, stage, said string, f func() (T, error)) (T, *Halt) {
 	began := time.Now()
 	most := v.want.Patience + tripBeside
-	err := login.Guard(most, f) // the connection's own limits come before that
+	told, err := login.Guard(most, f) // the connection's own limits come before that
 	s := v.box.Service
 	step := Step{Name: stage, Said: said, Reply: "+OK", TLS: true, MS: ms(time.Since(began))}
 	var halt *Halt
@@ -154,19 +162,18 @@ func (v *popVisit) ask(stage, said string, f func() error) *Halt {
 		step.Reply = ""
 	}
 	s.Steps = append(slices.DeleteFunc(s.Steps, func(o Step) bool { return o.Name == stage }), step)
-	return halt
+	return told, halt
 }
 
 // tail is the end of what was heard: enough for a last line.
 func tail(heard []byte) []byte { return heard[max(0, len(heard)-2000):] }
 
-func (v *popVisit) list() (ids []pop3.MessageID, halt *Halt) {
-	var list []pop3.MessageID
-	halt = v.ask("uidl", "UIDL", func() (err error) { list, err = v.lib.Uidl(0); return err })
-	if halt == nil {
-		ids = list
+func (v *popVisit) list() ([]pop3.MessageID, *Halt) {
+	ids, halt := popAsked(v, "uidl", "UIDL", func() ([]pop3.MessageID, error) { return v.lib.Uidl(0) })
+	if halt != nil {
+		return nil, halt
 	}
-	return ids, halt
+	return ids, nil
 }
 
 // Bounds of a look, in messages.
@@ -197,18 +204,11 @@ func (v *popVisit) candidates(ids []pop3.MessageID) []pop3.MessageID {
 
 // header is a message's (RFC 1939, 7).
 func (v *popVisit) header(id pop3.MessageID) ([]field, *Halt) {
-	var raw []byte
-	halt := v.ask("top", "TOP "+strconv.Itoa(id.ID)+" 0", func() error {
-		text, err := v.lib.Cmd("TOP", true, id.ID, 0)
-		if err == nil {
-			raw = text.Bytes()
-		}
-		return err
-	})
+	text, halt := popAsked(v, "top", "TOP "+strconv.Itoa(id.ID)+" 0", func() (*bytes.Buffer, error) { return v.lib.Cmd("TOP", true, id.ID, 0) })
 	if halt != nil {
 		return nil, halt
 	}
-	header, _ := split(append(bytes.Clone(raw), '\n'))
+	header, _ := split(append(bytes.Clone(text.Bytes()), '\n'))
 	return header, nil
 }
 
@@ -294,16 +294,11 @@ func (v *popVisit) look(probes []*Probe) *Halt {
 
 func (v *popVisit) take(p *Probe, id pop3.MessageID) *Halt {
 	seen := time.Now()
-	var raw []byte
-	if h := v.ask("retr", "RETR "+strconv.Itoa(id.ID), func() error {
-		text, err := v.lib.RetrRaw(id.ID)
-		if err == nil {
-			raw = text.Bytes()
-		}
-		return err
-	}); h != nil {
+	text, h := popAsked(v, "retr", "RETR "+strconv.Itoa(id.ID), func() (*bytes.Buffer, error) { return v.lib.RetrRaw(id.ID) })
+	if h != nil {
 		return h
 	}
+	raw := text.Bytes()
 	header, _ := split(raw)
 	if !p.is(header) {
 		return nil

@@ -32,15 +32,6 @@ var errKey = errors.New("the key could not be looked up")
 // a panic could not be contained.
 func (t *trip) signatures(raw []byte) (list []Signature) {
 	header, _ := split(raw)
-	absent := false
-	lookup := func(name string) ([]string, error) {
-		a := t.dns.Lookup(t.life, name, dns.TypeTXT)
-		if !a.Known() {
-			return nil, errKey
-		}
-		absent = len(a.Texts()) == 0
-		return a.Texts(), nil
-	}
 	const most = 5
 	for i, text := range values(header, "DKIM-Signature") {
 		if i == most {
@@ -48,22 +39,17 @@ func (t *trip) signatures(raw []byte) (list []Signature) {
 		}
 		tags := tagList(text)
 		s := Signature{Domain: tags["d"], Selector: tags["s"], Result: "fail"}
-		var found []*dkim.Verification
-		absent = false
-		err := login.Guard(30*time.Second, func() (err error) {
-			found, err = dkim.VerifyWithOptions(bytes.NewReader(onTop(raw, i)), &dkim.VerifyOptions{LookupTXT: lookup, MaxVerifications: 1})
-			return err
-		})
+		v, err := login.Guard(30*time.Second, func() (verified, error) { return t.first(onTop(raw, i)) })
 		if errors.Is(err, dkim.ErrTooManySignatures) {
 			err = nil
 		}
-		if err == nil && len(found) == 1 {
-			err = found[0].Err
+		if err == nil && len(v.found) == 1 {
+			err = v.found[0].Err
 		}
 		switch {
-		case err == nil && len(found) == 1:
+		case err == nil && len(v.found) == 1:
 			s.Result = "pass"
-		case absent:
+		case v.keyless:
 			s.Result, s.Reason = "permerror", "the DNS that was asked has no such key"
 		case err == nil:
 			s.Reason = "no signature that could be read"
@@ -75,6 +61,25 @@ func (t *trip) signatures(raw []byte) (list []Signature) {
 		list = append(list, s)
 	}
 	return list
+}
+
+// verified is what the library says of a signature.
+type verified struct {
+	found   []*dkim.Verification
+	keyless bool // the DNS has no key of that name
+}
+
+// first verifies a message's first signature.
+func (t *trip) first(raw []byte) (v verified, err error) {
+	v.found, err = dkim.VerifyWithOptions(bytes.NewReader(raw), &dkim.VerifyOptions{MaxVerifications: 1, LookupTXT: func(name string) ([]string, error) {
+		a := t.dns.Lookup(t.life, name, dns.TypeTXT)
+		if !a.Known() {
+			return nil, errKey
+		}
+		v.keyless = len(a.Texts()) == 0
+		return a.Texts(), nil
+	}})
+	return v, err
 }
 
 // tagList are the tags of a signature or a key (RFC 6376, 3.2), without white space.
