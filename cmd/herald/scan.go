@@ -3,22 +3,16 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"go4.org/netipx"
 
 	"herald/fingerprint"
 	"herald/probes"
-	"herald/report"
 	"herald/scan"
 	"herald/wire"
 )
@@ -115,9 +109,6 @@ protocol:
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "no progress on standard error")
 	return c
 }
-
-// mostPublic is how many public addresses may be named without saying --yes.
-const mostPublic = 1 << 16
 
 func runScan(c *cobra.Command, f scanFlags, args []string) (err error) {
 	if len(args) == 0 && len(f.targets) == 0 {
@@ -228,148 +219,6 @@ func drainAfter(ctx context.Context, limit time.Duration) <-chan struct{} {
 	return drained
 }
 
-func (f scanFlags) plan() (scan.Plan, error) {
-	p := scan.Plan{Seed: f.seed, Reserved: f.reserved, MostPublic: mostPublic}
-	if f.yes {
-		p.MostPublic = 0
-	}
-	var err error
-	if p.Ports, err = scan.ParsePorts(f.ports); err != nil {
-		return p, usagef("--ports: %w", err)
-	}
-	if f.shard != "" {
-		if n, err := fmt.Sscanf(f.shard, "%d/%d", &p.Shard, &p.Of); n != 2 || err != nil || p.Shard < 1 || p.Of < p.Shard || fmt.Sprintf("%d/%d", p.Shard, p.Of) != f.shard {
-			return p, usagef("--shard %q: write it like 3/16, the third of sixteen", f.shard)
-		}
-	}
-	if len(f.exclude) > 0 {
-		if p.Exclude, err = readExclusions(f.exclude); err != nil {
-			return p, usage(err)
-		}
-	}
-	return p, nil
-}
-
-// readExclusions reads addresses, blocks and ranges.
-func readExclusions(names []string) (*netipx.IPSet, error) {
-	var b netipx.IPSetBuilder
-	for _, name := range names {
-		file, err := os.Open(name)
-		if err != nil {
-			return nil, fmt.Errorf("--exclude: %w", err)
-		}
-		defer file.Close()
-		for s, err := range scan.ReadSpecs(name, file) {
-			switch {
-			case err != nil:
-				return nil, err
-			case s.Name != "" || len(s.Ports) > 0:
-				return nil, fmt.Errorf("%s: %q: an exclusion is an address, a block or a range, without port", name, s.Text)
-			}
-			b.AddRange(netipx.IPRangeFrom(s.First, s.Last))
-		}
-	}
-	return b.IPSet()
-}
-
-// output is where a scan's results go.
-type output struct {
-	sink       scan.Sink
-	checkpoint *scan.Checkpoint
-	file       *os.File
-}
-
-func (o *output) close() error {
-	if o.file == nil {
-		return nil
-	}
-	return o.file.Close()
-}
-
-func (f scanFlags) openOutput(stdout io.Writer, args []string, set *fingerprint.Set) (*output, error) {
-	if f.checkpoint != "" {
-		return f.openCheckpointed(args)
-	}
-	o := &output{}
-	w := stdout
-	if f.output != "" && f.output != "-" {
-		file, err := os.Create(f.output)
-		if err != nil {
-			return nil, usagef("--output: %w", err)
-		}
-		o.file, w = file, file
-	}
-	var err error
-	if o.sink, err = f.sink(w, set); err != nil {
-		return nil, errors.Join(err, o.close())
-	}
-	return o, nil
-}
-
-// openCheckpointed opens an output that may hold results of a scan that was killed.
-func (f scanFlags) openCheckpointed(args []string) (*output, error) {
-	if f.output == "" || f.output == "-" || f.formatName() != "jsonl" {
-		return nil, usagef("--checkpoint needs an output that can be continued: -o FILE.jsonl")
-	}
-	lists, err := listed(f.targets)
-	if err != nil {
-		return nil, usagef("--targets: %w", err)
-	}
-	description := fmt.Sprintf("%s %s ports=%s seed=%d shard=%s into %s", strings.Join(args, " "), strings.Join(lists, " "), f.ports, f.seed, f.shard, f.output)
-	cp, err := scan.OpenCheckpoint(f.checkpoint, strings.TrimSpace(description))
-	if err != nil {
-		return nil, usagef("--checkpoint: %w", err)
-	}
-	file, err := os.OpenFile(f.output, os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return nil, usagef("--output: %w", err)
-	}
-	length := cp.Length()
-	if info, err := file.Stat(); err != nil || info.Size() < length {
-		return nil, errors.Join(usagef("--checkpoint %s: %s is shorter than the checkpoint says; remove the checkpoint to begin anew", f.checkpoint, f.output), err, file.Close())
-	}
-	if err := file.Truncate(length); err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	if _, err := file.Seek(length, io.SeekStart); err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	lines := report.NewJSONLines(file, length)
-	return &output{sink: cp.Sink(lines), checkpoint: cp, file: file}, nil
-}
-
-// listed are the names of target lists, each with what tells it from what it was: a scan that
-// goes on counts positions, and in a list that has changed they are others'. It is told by its
-// length, its beginning and its end, since it may have 10⁸ lines.
-func listed(names []string) (all []string, err error) {
-	const looked = 64 << 10 // bytes at either end
-	for _, name := range names {
-		if name == "-" {
-			all = append(all, name)
-			continue
-		}
-		file, err := os.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		defer file.Close()
-		info, err := file.Stat()
-		if err != nil || !info.Mode().IsRegular() {
-			all = append(all, name) // a pipe can be read once
-			continue
-		}
-		sum := sha256.New()
-		fmt.Fprintln(sum, info.Size())
-		for _, from := range []int64{0, max(0, info.Size()-looked)} {
-			if _, err := io.Copy(sum, io.NewSectionReader(file, from, looked)); err != nil {
-				return nil, err
-			}
-		}
-		all = append(all, fmt.Sprintf("%s (%x)", name, sum.Sum(nil)[:4]))
-	}
-	return all, nil
-}
-
 func (f scanFlags) options() (scan.Options, error) {
 	for _, name := range f.only {
 		if probes.Named(name) == nil {
@@ -399,156 +248,4 @@ func (f scanFlags) options() (scan.Options, error) {
 		Workers: f.workers, PerHost: f.perHost, PerMail: f.perMail, PerNet: f.perNet, Rate: f.rate,
 		Timeout: f.timeout, Only: f.only, MostResults: f.maxResults, Explain: f.why,
 	}, nil
-}
-
-func (f scanFlags) sink(out io.Writer, set *fingerprint.Set) (scan.Sink, error) {
-	switch format := f.formatName(); format {
-	case "table":
-		width, _ := terminal(out)
-		o := report.TableOptions{Colour: colourful(out), Width: width}
-		if f.why {
-			o.Why = set
-		}
-		return report.NewTable(out, o), nil
-	case "jsonl":
-		return report.NewJSONLines(out, 0), nil
-	default:
-		return nil, usagef("--format %q: table or jsonl", format)
-	}
-}
-
-func (f scanFlags) formatName() string {
-	if f.format != "" {
-		return f.format
-	}
-	if ext := filepath.Ext(f.output); ext == ".jsonl" || ext == ".json" {
-		return "jsonl"
-	}
-	return "table"
-}
-
-// badTarget marks an error in what the user named.
-type badTarget struct{ error }
-
-func (b *badTarget) Unwrap() error { return b.error }
-
-// specSource joins the targets on the command line, which are checked at once, and those
-// in files, which are read as the scan goes.
-func specSource(stdin io.Reader, args, files []string) (scan.Specs, func(), error) {
-	var given []scan.Spec
-	for _, a := range args {
-		s, err := scan.ParseSpec(a)
-		if err != nil {
-			return nil, nil, usage(err)
-		}
-		given = append(given, s)
-	}
-	var open []io.Closer
-	closeAll := func() {
-		for _, c := range open {
-			c.Close()
-		}
-	}
-	var lists []scan.Specs
-	for _, name := range files {
-		if name == "-" {
-			lists = append(lists, scan.ReadSpecs("standard input", stdin))
-			continue
-		}
-		file, err := os.Open(name)
-		if err != nil {
-			closeAll()
-			return nil, nil, usagef("--targets: %w", err)
-		}
-		open = append(open, file)
-		lists = append(lists, scan.ReadSpecs(name, file))
-	}
-	return func(yield func(scan.Spec, error) bool) {
-		for _, s := range given {
-			if !yield(s, nil) {
-				return
-			}
-		}
-		for _, list := range lists {
-			for s, err := range list {
-				if err != nil {
-					err = &badTarget{err}
-				}
-				if !yield(s, err) {
-					return
-				}
-			}
-		}
-	}, closeAll, nil
-}
-
-// spentSink counts what the services that it hands on cost.
-type spentSink struct {
-	scan.Sink
-	report.Spent
-}
-
-func (p *spentSink) Write(ctx context.Context, s *scan.Service) error {
-	p.Add(s)
-	return p.Sink.Write(ctx, s)
-}
-
-func (p *spentSink) Flush() error { return flush(p.Sink) }
-
-// flush has a sink hand on what it holds back, where it does.
-func flush(s scan.Sink) error {
-	if f, ok := s.(scan.Flusher); ok {
-		return f.Flush()
-	}
-	return nil
-}
-
-// transcriptSink writes the transcript of each service into a directory, then hands the
-// service on.
-type transcriptSink struct {
-	scan.Sink
-	dir string
-}
-
-func (t *transcriptSink) Write(ctx context.Context, s *scan.Service) error {
-	if err := writeTranscript(t.dir, s); err != nil {
-		return err
-	}
-	return t.Sink.Write(ctx, s)
-}
-
-func (t *transcriptSink) Flush() error { return flush(t.Sink) }
-
-var _, _ scan.Flusher = (*spentSink)(nil), (*transcriptSink)(nil) // a sink between hides what it does not pass on
-
-// writeTranscript names the file by the address and port; certificates lie beside it.
-func writeTranscript(dir string, s *scan.Service) error {
-	transcript := s.Transcript()
-	for name, chain := range transcript.NameCertificates() {
-		if err := os.WriteFile(filepath.Join(dir, name), chain, 0o644); err != nil {
-			return err
-		}
-	}
-	var text strings.Builder
-	if _, err := transcript.WriteTo(&text); err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(dir, transcriptName(s)), []byte(text.String()), 0o644)
-}
-
-func transcriptName(s *scan.Service) string {
-	host := s.Target.Host
-	if s.Endpoint.Addr.IsValid() {
-		host = s.Endpoint.Addr.Addr().String()
-	}
-	safe := strings.Map(func(r rune) rune {
-		if r == '.' || r == '-' || r >= '0' && r <= '9' || r|0x20 >= 'a' && r|0x20 <= 'z' {
-			return r
-		}
-		return '_'
-	}, host)
-	if len(safe) > 120 {
-		safe = safe[:100] + hex.EncodeToString([]byte(safe[100:110]))
-	}
-	return fmt.Sprintf("%s_%d.txt", safe, s.Target.Port)
 }
