@@ -25,7 +25,7 @@ var demonstrated = []string{
 var demonstratedWalks = []string{"then/squid-*"}
 
 func demoCommand() *cobra.Command {
-	var f scanFlags
+	var f resultFlags
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "scan recorded servers, played on loopback: a first look",
@@ -39,7 +39,7 @@ ports that promise nothing, and scans them. It needs no server and no network.`,
 	return c
 }
 
-func runDemo(c *cobra.Command, f scanFlags) error {
+func runDemo(c *cobra.Command, f resultFlags) error {
 	recordings, err := demoRecordings()
 	if err != nil {
 		return err

@@ -13,7 +13,8 @@ import (
 )
 
 func replayCommand() *cobra.Command {
-	var f scanFlags
+	var f resultFlags
+	var signatures setFlags
 	var port uint16
 	c := &cobra.Command{
 		Use:   "replay FILE…",
@@ -25,7 +26,7 @@ or else from what it concludes ("= port 5269", "= confirmed xmpp") and from its 
 words. A wrong answer can be reported with a transcript alone.`,
 		Args: arguments(1, -1, "a transcript: a file of herald scan --transcripts"),
 		RunE: func(c *cobra.Command, args []string) error {
-			set, err := f.set(fingerprint.Builtin(), c.ErrOrStderr())
+			set, err := signatures.set(fingerprint.Builtin(), c.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -52,7 +53,7 @@ words. A wrong answer can be reported with a transcript alone.`,
 	fl := c.Flags()
 	fl.StringVar(&f.format, "format", "table", "table or jsonl")
 	fl.BoolVar(&f.why, "why", false, "say why, claim by claim and step by step")
-	f.setFlags.register(fl)
+	signatures.register(fl)
 	fl.Uint16Var(&port, "port", 0, "the `PORT` that the server stood on (default: as the transcript's first note says, or none)")
 	return c
 }

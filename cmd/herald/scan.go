@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"strings"
 	"time"
 
@@ -22,16 +22,14 @@ const scanTimeout = 20 * time.Second // for one endpoint
 // scanFlags are the flags of herald scan.
 type scanFlags struct {
 	setFlags
+	resultFlags
 	targets     []string
 	ports       string
 	workers     int
 	perHost     int
 	rate        float64
 	timeout     time.Duration
-	format      string
-	output      string
 	transcripts string
-	why         bool
 	only        []string
 	hello       string
 	userAgent   string
@@ -110,7 +108,7 @@ protocol:
 	return c
 }
 
-func runScan(c *cobra.Command, f scanFlags, args []string) (err error) {
+func runScan(c *cobra.Command, f scanFlags, args []string) error {
 	if len(args) == 0 && len(f.targets) == 0 {
 		return usagef("scan: no target; write one like mail.example.org:25 or --targets FILE")
 	}
@@ -131,80 +129,60 @@ func runScan(c *cobra.Command, f scanFlags, args []string) (err error) {
 	if options.Signatures, err = f.set(fingerprint.Builtin(), c.ErrOrStderr()); err != nil {
 		return err
 	}
-	if f.transcripts != "" {
-		if err := os.MkdirAll(f.transcripts, 0o755); err != nil {
-			return usagef("--transcripts: %w", err)
-		}
-	}
 	out, err := f.openOutput(c.OutOrStdout(), args, options.Signatures)
 	if err != nil {
 		return err
-	}
-	source := plan.Targets(specs)
-	if cp := out.checkpoint; cp != nil {
-		plan.Skip = cp.Skip
-		source = cp.Targets(plan.Targets(specs))
-	}
-	sink := out.sink
-	if f.transcripts != "" {
-		sink = &transcriptSink{Sink: sink, dir: f.transcripts}
-	}
-	spent := &spentSink{Sink: sink}
-	if f.tellsSpent() {
-		sink = spent
 	}
 	progress := newProgress(c.ErrOrStderr(), f.quiet || f.output == "" && f.format == "jsonl")
 	options.Progress = progress.show
 	options.Workers = affordable(c.ErrOrStderr(), options.Workers)
 	collectSeldom(options.Workers)
-	drained := drainAfter(c.Context(), f.maxTime)
-	options.Drain = drained
-	scanErr := scan.New(options).Run(context.WithoutCancel(c.Context()), source, sink)
+	options.Drain = drainAfter(c.Context(), f.maxTime)
+	// An interrupt drains; to cancel as well would cut off what is under way.
+	err = scan.New(options).Run(context.WithoutCancel(c.Context()), out.source(plan, specs), out.sink)
 	progress.clear()
-	if err := errors.Join(sink.Close(), out.close()); err != nil && scanErr == nil {
-		scanErr = err
+	if closing := out.close(); err == nil {
+		err = closing
 	}
-	return f.ending(c, scanErr, out, progress.state(), spent)
+	tellTrouble(c.ErrOrStderr(), progress.state())
+	return f.ending(c, err, out, progress.state().Done)
 }
 
-// tellsSpent says whether what the scan cost is told on standard error: a table tells it itself,
-// and whoever takes JSON lines from standard output wants nothing else.
-func (f scanFlags) tellsSpent() bool {
-	return !f.quiet && f.formatName() == "jsonl" && f.output != ""
-}
-
-// ending says how a scan ended, where it did not by having looked at everything.
-func (f scanFlags) ending(c *cobra.Command, err error, out *output, done scan.Progress, spent *spentSink) error {
+// tellTrouble tells what went wrong on this machine, and not on the network.
+func tellTrouble(stderr io.Writer, done scan.Progress) {
 	if n := done.Exhausted; n > 0 {
-		fmt.Fprintf(c.ErrOrStderr(), "herald: %d endpoints were not tried: this machine ran out of ports, files or memory; use fewer --workers, or raise ulimit -n\n", n)
+		fmt.Fprintf(stderr, "herald: %d endpoints were not tried: this machine ran out of ports, files or memory; use fewer --workers, or raise ulimit -n\n", n)
 	}
 	if n := done.Defects; n > 0 {
-		fmt.Fprintf(c.ErrOrStderr(), "herald: %d endpoints met a defect of herald itself (failure kind internal); please report one with its transcript (--transcripts DIR)\n", n)
+		fmt.Fprintf(stderr, "herald: %d endpoints met a defect of herald itself (failure kind internal); please report one with its transcript (--transcripts DIR)\n", n)
 	}
-	if (err == nil || errors.Is(err, scan.ErrEnough) || errors.Is(err, scan.ErrDrained)) && f.tellsSpent() {
-		fmt.Fprintf(c.ErrOrStderr(), "%d endpoints: %s\n", done.Done, cmp.Or(spent.String(), "no connection"))
+}
+
+// ending says how a scan ended, err being what [scan.Scanner.Run] returned: to have found enough,
+// or to have used up its time, is no error.
+func (f scanFlags) ending(c *cobra.Command, err error, out *output, done int) error {
+	enough, drained := errors.Is(err, scan.ErrEnough), errors.Is(err, scan.ErrDrained)
+	if out.spent != nil && (err == nil || enough || drained) {
+		fmt.Fprintf(c.ErrOrStderr(), "%d endpoints: %s\n", done, cmp.Or(out.spent.String(), "no connection"))
 	}
-	var bad *badTarget
 	switch {
-	case errors.As(err, &bad):
-		return usage(bad.error)
+	case enough:
+		return nil
 	case errors.Is(err, scan.ErrTooMany):
 		return usagef("%w, and more than %d need --yes: that you mean them, and may scan them", err, mostPublic)
-	case errors.Is(err, scan.ErrEnough):
-		return nil
-	case errors.Is(err, scan.ErrDrained):
-		where := ""
-		if out.checkpoint != nil {
-			where = fmt.Sprintf("; all positions before %d are done, start the same command again to go on", out.checkpoint.Position())
-		}
-		told := fmt.Errorf("stopped after %d endpoints; what was found is written%s", done.Done, where)
-		if c.Context().Err() == nil { // the time that was asked for is over: as was wanted
-			fmt.Fprintf(c.ErrOrStderr(), "herald: --max-time is over: %v\n", told)
-			return nil
-		}
-		return told
+	case !drained:
+		return err
 	}
-	return err
+	where := ""
+	if out.checkpoint != nil {
+		where = fmt.Sprintf("; all positions before %d are done, start the same command again to go on", out.checkpoint.Position())
+	}
+	stopped := fmt.Errorf("stopped after %d endpoints; what was found is written%s", done, where)
+	if c.Context().Err() != nil {
+		return stopped // by an interrupt
+	}
+	fmt.Fprintf(c.ErrOrStderr(), "herald: --max-time is over: %v\n", stopped)
+	return nil
 }
 
 // drainAfter is closed when the first interrupt comes, or the time is over: nothing new is

@@ -10,11 +10,6 @@ import (
 	"herald/scan"
 )
 
-// badTarget marks an error in what the user named.
-type badTarget struct{ error }
-
-func (b *badTarget) Unwrap() error { return b.error }
-
 // specSource joins the targets on the command line, which are checked at once, and those
 // in files, which are read as the scan goes.
 func specSource(stdin io.Reader, args, files []string) (scan.Specs, func(), error) {
@@ -54,10 +49,7 @@ func specSource(stdin io.Reader, args, files []string) (scan.Specs, func(), erro
 		}
 		for _, list := range lists {
 			for s, err := range list {
-				if err != nil {
-					err = &badTarget{err}
-				}
-				if !yield(s, err) {
+				if !yield(s, usage(err)) {
 					return
 				}
 			}
@@ -65,6 +57,10 @@ func specSource(stdin io.Reader, args, files []string) (scan.Specs, func(), erro
 	}, closeAll, nil
 }
 
+// mostPublic is how many public addresses may be named without saying --yes.
+const mostPublic = 1 << 16
+
+// plan is which targets are looked at, in which order.
 func (f scanFlags) plan() (scan.Plan, error) {
 	p := scan.Plan{Seed: f.seed, Reserved: f.reserved, MostPublic: mostPublic}
 	if f.yes {
@@ -86,9 +82,6 @@ func (f scanFlags) plan() (scan.Plan, error) {
 	}
 	return p, nil
 }
-
-// mostPublic is how many public addresses may be named without saying --yes.
-const mostPublic = 1 << 16
 
 // readExclusions reads addresses, blocks and ranges.
 func readExclusions(names []string) (*netipx.IPSet, error) {
