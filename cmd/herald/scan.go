@@ -141,7 +141,7 @@ func runScan(c *cobra.Command, f scanFlags, args []string) error {
 	// An interrupt drains; to cancel as well would cut off what is under way.
 	err = scan.New(options).Run(context.WithoutCancel(c.Context()), out.source(plan, specs), out.sink)
 	progress.clear()
-	if closing := out.close(); err == nil {
+	if closing := out.close(); closing != nil && (err == nil || errors.Is(err, scan.ErrEnough) || errors.Is(err, scan.ErrDrained)) {
 		err = closing
 	}
 	tellTrouble(c.ErrOrStderr(), progress.state())
