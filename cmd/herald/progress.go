@@ -52,7 +52,7 @@ func (p *progress) draw() {
 		case <-tick.C:
 			spent := time.Since(p.began)
 			done := p.state().Done
-			fmt.Fprintf(p.w, "\r\x1b[K%d %s done in %s, %.0f a second", done, plural(done, "endpoint"), spent.Round(time.Second), float64(done)/spent.Seconds())
+			fmt.Fprintf(p.w, "\r\x1b[K%s done in %s, %.0f a second", counted(done, "endpoint"), spent.Round(time.Second), float64(done)/spent.Seconds())
 			shown = true
 		case <-p.over:
 			if shown {
@@ -69,11 +69,4 @@ func (p *progress) clear() {
 		close(p.over)
 		p.drawn.Wait()
 	}
-}
-
-func plural(n int, word string) string {
-	if n == 1 {
-		return word
-	}
-	return word + "s"
 }

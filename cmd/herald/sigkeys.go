@@ -1,8 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -85,27 +85,19 @@ func keysCommand() *cobra.Command {
 		Short: "list the kinds of evidence that signatures can read",
 		Args:  noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			switch format {
-			case "table":
-				t := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
-				fmt.Fprintln(t, "KEY\tPROBE\tSIGNATURES\tWHAT THE TEXT IS")
-				for _, k := range evidenceKeys() {
-					fmt.Fprintf(t, "%s\t%s\t%d\t%s\n", k.Key, strings.Join(k.Probes, ", "), k.Signatures, k.About)
-				}
-				return t.Flush()
-			case "jsonl":
-				enc := json.NewEncoder(c.OutOrStdout())
-				enc.SetEscapeHTML(false)
-				for _, k := range evidenceKeys() {
-					if err := enc.Encode(k); err != nil {
-						return err
-					}
-				}
-				return nil
-			}
-			return usagef("--format %q: table or jsonl", format)
+			all := evidenceKeys()
+			return writeListing(c.OutOrStdout(), format, all, func(w io.Writer) error { return writeKeys(w, all) })
 		},
 	}
 	c.Flags().StringVar(&format, "format", "table", "table or jsonl")
 	return c
+}
+
+func writeKeys(w io.Writer, all []keyInfo) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "KEY\tPROBE\tSIGNATURES\tWHAT THE TEXT IS")
+	for _, k := range all {
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\n", k.Key, strings.Join(k.Probes, ", "), k.Signatures, k.About)
+	}
+	return t.Flush()
 }

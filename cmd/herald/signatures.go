@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -85,20 +84,7 @@ func listCommand() *cobra.Command {
 					key != "" && !keyFits(s.On, key) ||
 					product != "" && !strings.Contains(strings.ToLower(claimed(s.Signature, "product")), strings.ToLower(product))
 			})
-			switch format {
-			case "table":
-				return listTable(c.OutOrStdout(), all)
-			case "jsonl":
-				enc := json.NewEncoder(c.OutOrStdout())
-				enc.SetEscapeHTML(false)
-				for _, s := range all {
-					if err := enc.Encode(signatureJSON(s)); err != nil {
-						return err
-					}
-				}
-				return nil
-			}
-			return usagef("--format %q: table or jsonl", format)
+			return writeListing(c.OutOrStdout(), format, signatureLines(all), func(w io.Writer) error { return writeSignatures(w, all) })
 		},
 	}
 	fl := c.Flags()
@@ -110,7 +96,7 @@ func listCommand() *cobra.Command {
 	return c
 }
 
-func listTable(w io.Writer, all []located) error {
+func writeSignatures(w io.Writer, all []located) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "ID\tREADS\tPRODUCT\tSURE\tFROM")
 	for _, s := range all {
@@ -120,7 +106,7 @@ func listTable(w io.Writer, all []located) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "%d %s\n", len(all), plural(len(all), "signature"))
+	_, err := fmt.Fprintln(w, counted(len(all), "signature"))
 	return err
 }
 
@@ -168,8 +154,8 @@ func claimed(s *fingerprint.Signature, field string) string {
 	return ""
 }
 
-// SignatureJSON is a line of 'herald signatures list --format jsonl'.
-type SignatureJSON struct {
+// signatureLine is a line of 'herald signatures list --format jsonl'.
+type signatureLine struct {
 	ID        string            `json:"id"`
 	Key       string            `json:"key"`
 	Match     string            `json:"match"`
@@ -183,13 +169,16 @@ type SignatureJSON struct {
 	Line      int               `json:"line,omitempty"`
 }
 
-func signatureJSON(s located) SignatureJSON {
-	j := SignatureJSON{
-		ID: s.ID, Key: s.On, Match: s.Match, Claims: map[string]string{}, Certainty: s.Certainty,
-		Adds: s.Adds, Behaviour: s.Behaviour, Source: s.Source, From: s.from, File: s.File, Line: s.Line,
+func signatureLines(all []located) []signatureLine {
+	lines := make([]signatureLine, len(all))
+	for i, s := range all {
+		lines[i] = signatureLine{
+			ID: s.ID, Key: s.On, Match: s.Match, Claims: map[string]string{}, Certainty: s.Certainty,
+			Adds: s.Adds, Behaviour: s.Behaviour, Source: s.Source, From: s.from, File: s.File, Line: s.Line,
+		}
+		for _, t := range s.Claims {
+			lines[i].Claims[t.Field] = t.Text
+		}
 	}
-	for _, t := range s.Claims {
-		j.Claims[t.Field] = t.Text
-	}
-	return j
+	return lines
 }

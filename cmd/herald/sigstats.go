@@ -1,8 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -46,30 +46,22 @@ func statsCommand() *cobra.Command {
 				return err
 			}
 			counts := countSignatures(set, by)
-			switch format {
-			case "table":
-				t := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', tabwriter.AlignRight)
-				fmt.Fprintf(t, "SIGNATURES\tPRODUCTS\tVERSION\tCPE\tBEHAVIOUR\tADDS\tEXAMPLES\t  %s\n", strings.ToUpper(by))
-				for _, n := range counts {
-					fmt.Fprintf(t, "%d\t%d\t%d\t%d\t%d\t%d\t%d\t  %s\n", n.Signatures, n.Products, n.Version, n.CPE, n.Behaviour, n.Adds, n.Examples, n.Name)
-				}
-				return t.Flush()
-			case "jsonl":
-				enc := json.NewEncoder(c.OutOrStdout())
-				for _, n := range counts {
-					if err := enc.Encode(n); err != nil {
-						return err
-					}
-				}
-				return nil
-			}
-			return usagef("--format %q: table or jsonl", format)
+			return writeListing(c.OutOrStdout(), format, counts, func(w io.Writer) error { return writeCounts(w, by, counts) })
 		},
 	}
 	c.Flags().StringVar(&by, "by", "protocol", "protocol or key")
 	c.Flags().StringVar(&format, "format", "table", "table or jsonl")
 	f.register(c.Flags())
 	return c
+}
+
+func writeCounts(w io.Writer, by string, counts []*count) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(t, "SIGNATURES\tPRODUCTS\tVERSION\tCPE\tBEHAVIOUR\tADDS\tEXAMPLES\t  %s\n", strings.ToUpper(by))
+	for _, n := range counts {
+		fmt.Fprintf(t, "%d\t%d\t%d\t%d\t%d\t%d\t%d\t  %s\n", n.Signatures, n.Products, n.Version, n.CPE, n.Behaviour, n.Adds, n.Examples, n.Name)
+	}
+	return t.Flush()
 }
 
 // countSignatures counts by protocol or key, the most first, and all together at the end.
