@@ -116,12 +116,7 @@ func runAudit(c *cobra.Command, f auditFlags, name string) error {
 	out := c.OutOrStdout()
 	style := audit.Style{All: f.all, Colour: f.output == "" && colourful(out)}
 	write := func(w io.Writer) error { return result.Write(w, f.format, style) }
-	if f.output != "" && f.output != "-" {
-		err = writeFile(f.output, write)
-	} else {
-		err = write(out)
-	}
-	if err != nil {
+	if err := writeOutput(out, f.output, write); err != nil {
 		return err
 	}
 	if status := result.Exit(f.format); status != 0 {
@@ -148,13 +143,6 @@ func (f auditFlags) read(c *cobra.Command, name string) (*audit.File, error) {
 	return audit.Parse(name, bytes.NewReader(data), auditSections)
 }
 
-func readAll(c *cobra.Command, name string) ([]byte, error) {
-	if name == "-" {
-		return io.ReadAll(io.LimitReader(c.InOrStdin(), 64<<20))
-	}
-	return os.ReadFile(name)
-}
-
 // judge gathers, or takes what was gathered before, and judges it.
 func (f auditFlags) judge(ctx context.Context, file *audit.File) (*audit.Facts, []audit.Finding, error) {
 	if f.from == "" {
@@ -176,12 +164,4 @@ func (f auditFlags) judge(ctx context.Context, file *audit.File) (*audit.Facts, 
 		return nil, nil, usage(err)
 	}
 	return facts, audit.Judge(file, facts), nil
-}
-
-func writeFile(name string, write func(io.Writer) error) error {
-	file, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(write(file), file.Close())
 }

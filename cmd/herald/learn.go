@@ -40,10 +40,7 @@ ports the open ones are written; of one with ports, the closed ones too.`,
 				return err
 			}
 			write := func(w io.Writer) error { return usage(audit.Learn(w, facts)) }
-			if output != "" && output != "-" {
-				return writeFile(output, write)
-			}
-			return write(c.OutOrStdout())
+			return writeOutput(c.OutOrStdout(), output, write)
 		},
 	}
 	c.Flags().StringVarP(&output, "output", "o", "", "write to `FILE` instead of standard output")

@@ -21,7 +21,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 )
 
 // Exit statuses.
@@ -133,14 +132,6 @@ func noArguments(c *cobra.Command, given []string) error {
 	return nil
 }
 
-// openInput opens a file that the user names; "-" is standard input.
-func openInput(c *cobra.Command, name string) (io.ReadCloser, error) {
-	if name == "-" {
-		return io.NopCloser(c.InOrStdin()), nil
-	}
-	return os.Open(name)
-}
-
 // flagsFromEnvironment sets every flag that was not given from HERALD_ and its name in
 // upper case, hyphens as underscores.
 func flagsFromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) error {
@@ -154,24 +145,4 @@ func flagsFromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, boo
 		}
 	})
 	return failed
-}
-
-// terminal says whether w is a terminal, and how wide.
-func terminal(w io.Writer) (width int, ok bool) {
-	f, isFile := w.(*os.File)
-	if !isFile || !term.IsTerminal(int(f.Fd())) {
-		return 0, false
-	}
-	width, _, err := term.GetSize(int(f.Fd()))
-	if err != nil {
-		width = 0
-	}
-	return width, true
-}
-
-// colourful says whether to use colours: a terminal, and nobody said NO_COLOR
-// (https://no-color.org) or TERM=dumb.
-func colourful(w io.Writer) bool {
-	_, isTerminal := terminal(w)
-	return isTerminal && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }
