@@ -1,9 +1,9 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -15,12 +15,28 @@ import (
 
 // mailFlags are the flags of herald mail.
 type mailFlags struct {
-	host, hello, relay, sender, at, facts, from, format, output, profile string
-	services, dkim, senders, resolves, zones, cas, connect, issuers      []string
-	dns                                                                  string
-	why, all, tlsScan, injection, noDocuments                            bool
-	timeout, patience                                                    time.Duration
+	// What is asked about.
+	host                    string
+	services, dkim, senders []string
 
+	// Whom the DNS is asked of, and where servers stand.
+	dns                      string
+	zones, resolves, connect []string
+
+	// How servers are asked.
+	hello, relay, sender            string
+	tlsScan, injection, noDocuments bool
+	timeout, patience               time.Duration
+
+	// How facts are judged.
+	cas, issuers []string
+	at, profile  string
+
+	// What is read and written.
+	facts, from, format, output string
+	why, all                    bool
+
+	// The round trip.
 	roundTrip, anyCertificate             bool
 	credentials, credentialsFile, mailbox string
 	tell                                  []string
@@ -119,29 +135,9 @@ func runMail(c *cobra.Command, f mailFlags, args []string) error {
 	if options.At, err = f.asOf(facts.Began); err != nil {
 		return usage(err)
 	}
-	var unwritten error // told at the end: what was found is not lost for it
-	if f.facts != "" {
-		if err := writeTo(f.facts, facts.Write); err != nil {
-			unwritten = usagef("--facts: %w", err)
-		}
-	}
 	findings := mail.Judge(facts, options)
-	out := c.OutOrStdout()
-	width, _ := terminal(out)
-	style := mail.Style{Colour: f.output == "" && colourful(out), All: f.all, Why: f.why, Width: width}
-	write := func(w io.Writer) error { return writeMail(w, f.format, facts, findings, style) }
-	if f.output != "" && f.output != "-" {
-		if err := writeTo(f.output, write); err != nil {
-			unwritten = errors.Join(unwritten, usagef("-o: %w", err), write(out))
-		}
-	} else if err := write(out); err != nil {
+	if err := f.write(c.Context(), c.OutOrStdout(), facts, findings); err != nil {
 		return err
-	}
-	if c.Context().Err() != nil {
-		return errors.Join(errors.New("stopped; what was gathered until then is judged"), unwritten)
-	}
-	if unwritten != nil {
-		return unwritten
 	}
 	if status := mailExit(f.format, facts, findings); status != 0 {
 		return exitStatus(status)
@@ -149,10 +145,28 @@ func runMail(c *cobra.Command, f mailFlags, args []string) error {
 	return nil
 }
 
-func writeTo(name string, write func(io.Writer) error) error {
-	file, err := os.Create(name)
-	if err != nil {
+// write saves the facts, where that is wanted, and writes the report. Findings are shown also
+// where a file can not be written, or the user stopped the gathering: the error tells it
+// afterwards.
+func (f mailFlags) write(ctx context.Context, stdout io.Writer, facts *mail.Facts, findings []mail.Finding) error {
+	var unwritten error
+	if f.facts != "" {
+		if err := writeFile(f.facts, facts.Write); err != nil {
+			unwritten = usagef("--facts: %w", err)
+		}
+	}
+	width, _ := terminal(stdout)
+	style := mail.Style{Colour: f.output == "" && colourful(stdout), All: f.all, Why: f.why, Width: width}
+	report := func(w io.Writer) error { return writeMail(w, f.format, facts, findings, style) }
+	if f.output != "" && f.output != "-" {
+		if err := writeFile(f.output, report); err != nil {
+			unwritten = errors.Join(unwritten, usagef("-o: %w", err), report(stdout))
+		}
+	} else if err := report(stdout); err != nil {
 		return err
 	}
-	return errors.Join(write(file), file.Close())
+	if ctx.Err() != nil {
+		return errors.Join(errors.New("stopped; what was gathered until then is judged"), unwritten)
+	}
+	return unwritten
 }

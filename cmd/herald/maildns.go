@@ -12,54 +12,70 @@ import (
 
 	"github.com/miekg/dns"
 
+	"herald/audit/mail"
 	"herald/resolve"
 )
 
-// records are who is asked for the DNS: zone files before a server, overrides before both.
-func (f mailFlags) records(servicesOnly bool) (records resolve.Records, name string, trusted bool, err error) {
-	var server *resolve.Server
+// setRecords says whom a gatherer asks for the DNS: zone files before a server, overrides before
+// both.
+func (f mailFlags) setRecords(g *mail.Gatherer) error {
+	if err := f.setServer(g); err != nil {
+		return err
+	}
+	if len(f.zones) > 0 {
+		zone, err := readZones(f.zones, g.Records)
+		if err != nil {
+			return err
+		}
+		g.Records, g.Resolver, g.Trusted = zone, strings.TrimSuffix("zone file, "+g.Resolver, ", "), true
+	}
+	if g.Records == nil {
+		g.Records = addressesOf{f.serviceHosts(), systemOrNobody()}
+	}
+	names, err := parseResolves(f.resolves)
+	if err != nil {
+		return err
+	}
+	if len(names) > 0 {
+		g.Records = resolve.Override{Names: names, Of: g.Records}
+	}
+	return nil
+}
+
+// setServer has the server of --dns asked, or the system's; with zone files, or about services,
+// nobody who was not named.
+func (f mailFlags) setServer(g *mail.Gatherer) error {
 	switch {
 	case f.dns != "":
 		addr, err := parseServer(f.dns)
 		if err != nil {
-			return nil, "", false, err
+			return err
 		}
-		server = &resolve.Server{Addrs: []netip.AddrPort{addr}, Trusted: true}
-		name, trusted = addr.String(), true
-	case len(f.zones) == 0 && !servicesOnly:
+		g.Records = resolve.Server{Addrs: []netip.AddrPort{addr}, Trusted: true}
+		g.Resolver, g.Trusted = addr.String(), true
+	case len(f.zones) == 0 && len(f.services) == 0:
 		system, err := resolve.SystemServer()
 		if err != nil {
-			return nil, "", false, err
+			return err
 		}
-		server, name = &system, system.Addrs[0].String()
+		g.Records, g.Resolver = system, system.Addrs[0].String()
 	}
-	if server != nil {
-		records = *server
-	}
-	if len(f.zones) > 0 {
-		zone, err := readZones(f.zones, records)
-		if err != nil {
-			return nil, "", false, err
-		}
-		records, name, trusted = zone, strings.TrimSuffix("zone file, "+name, ", "), true
-	}
+	return nil
+}
+
+// parseResolves reads NAME=ADDRESS; a name may be given several addresses.
+func parseResolves(list []string) (map[string][]netip.Addr, error) {
 	names := map[string][]netip.Addr{}
-	for _, r := range f.resolves {
-		host, text, ok := strings.Cut(r, "=")
-		addr, err := netip.ParseAddr(text)
+	for _, text := range list {
+		host, address, ok := strings.Cut(text, "=")
+		addr, err := netip.ParseAddr(address)
 		if !ok || err != nil || host == "" {
-			return nil, "", false, fmt.Errorf("--resolve %q: write it like mail.example.test=172.16.238.11", r)
+			return nil, fmt.Errorf("--resolve %q: write it like mail.example.test=172.16.238.11", text)
 		}
 		host = strings.ToLower(strings.TrimSuffix(host, "."))
 		names[host] = append(names[host], addr.Unmap())
 	}
-	if records == nil && (len(names) > 0 || servicesOnly) {
-		records = addressesOf{f.serviceHosts(), systemOrNobody()}
-	}
-	if len(names) > 0 {
-		records = resolve.Override{Names: names, Of: records}
-	}
-	return records, name, trusted, nil
+	return names, nil
 }
 
 // addressesOf asks for the addresses of some hosts, and for nothing else.

@@ -16,18 +16,22 @@ import (
 
 // obtain gathers, or reads what was gathered before.
 func (f mailFlags) obtain(ctx context.Context, args []string, roots *x509.CertPool) (*mail.Facts, error) {
-	if f.from != "" {
-		if len(args) > 0 || f.host != "" || len(f.services) > 0 || f.roundTrip {
-			return nil, usagef("--from: the facts say what they are about; leave domain, --host, --services and --round-trip out")
-		}
-		file, err := os.Open(f.from)
-		if err != nil {
-			return nil, usagef("--from: %w", err)
-		}
-		defer file.Close()
-		facts, err := mail.ReadFacts(f.from, file)
-		return facts, usage(err)
+	if f.from == "" {
+		return f.gather(ctx, args, roots)
 	}
+	if len(args) > 0 || f.host != "" || len(f.services) > 0 || f.roundTrip {
+		return nil, usagef("--from: the facts say what they are about; leave domain, --host, --services and --round-trip out")
+	}
+	file, err := os.Open(f.from)
+	if err != nil {
+		return nil, usagef("--from: %w", err)
+	}
+	defer file.Close()
+	facts, err := mail.ReadFacts(f.from, file)
+	return facts, usage(err)
+}
+
+func (f mailFlags) gather(ctx context.Context, args []string, roots *x509.CertPool) (*mail.Facts, error) {
 	q := mail.Question{Host: f.host, Services: f.services, Selectors: f.dkim, Senders: f.senders}
 	if len(args) == 1 {
 		q.Domain = args[0]
@@ -37,7 +41,7 @@ func (f mailFlags) obtain(ctx context.Context, args []string, roots *x509.CertPo
 			return nil, usagef("--senders: %w", err)
 		}
 	}
-	g, err := f.gatherer(len(f.services) > 0)
+	g, err := f.gatherer()
 	if err != nil {
 		return nil, usage(err)
 	}
@@ -47,25 +51,25 @@ func (f mailFlags) obtain(ctx context.Context, args []string, roots *x509.CertPo
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	facts, err := g.Gather(ctx, q)
-	if errors.Is(err, mail.ErrQuestion) {
+	switch {
+	case errors.Is(err, mail.ErrQuestion):
 		return nil, usagef("%w (see 'herald mail --help')", err)
-	}
-	if errors.Is(err, mail.ErrMailbox) {
+	case errors.Is(err, mail.ErrMailbox):
 		return nil, usagef("--mailbox: %w", err)
 	}
 	return facts, err
 }
 
-func (f mailFlags) gatherer(servicesOnly bool) (mail.Gatherer, error) {
+func (f mailFlags) gatherer() (mail.Gatherer, error) {
 	g := mail.Gatherer{
 		Caller:   wire.Caller{Manners: wire.Manners{Hello: f.hello}},
 		Relay:    f.relay,
 		Sender:   f.sender,
 		Patience: f.patience, TLSScan: f.tlsScan, Injection: f.injection, Documents: !f.noDocuments,
 	}
-	for flag, value := range map[string]string{"--helo": f.hello, "--relay-to": f.relay, "--sender": f.sender} {
-		if strings.ContainsAny(value, "\r\n<> ") {
-			return g, fmt.Errorf("%s %q: without spaces and angle brackets", flag, value)
+	for _, said := range []struct{ flag, value string }{{"--helo", f.hello}, {"--relay-to", f.relay}, {"--sender", f.sender}} {
+		if strings.ContainsAny(said.value, "\r\n<> ") {
+			return g, fmt.Errorf("%s %q: without spaces and angle brackets", said.flag, said.value)
 		}
 	}
 	if len(f.connect) > 0 {
@@ -75,11 +79,8 @@ func (f mailFlags) gatherer(servicesOnly bool) (mail.Gatherer, error) {
 		}
 		g.Caller.Transport = elsewhere
 	}
-	var err error
-	if g.Records, g.Resolver, g.Trusted, err = f.records(servicesOnly); err != nil {
-		return g, err
-	}
-	return g, nil
+	err := f.setRecords(&g)
+	return g, err
 }
 
 // trip is the round trip that is asked for, nil for none.
