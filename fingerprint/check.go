@@ -1,15 +1,10 @@
 package fingerprint
 
 import (
-	"bytes"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
-	"unicode/utf8"
 )
 
 // Problem is one thing wrong with a signature.
@@ -52,31 +47,6 @@ func newChecker(s *Set, keys []string) *checker {
 	}
 	return c
 }
-
-// needNoLiteral are the signatures that may go without a literal, each with the reason.
-var needNoLiteral = map[string]string{
-	"http-cf-ray":                           "only this product sends the header",
-	"http-kbn-name":                         "only this product sends the header",
-	"http-kbn-version":                      "only this product sends the header",
-	"http-x-bluecoat-via":                   "only this product sends the header",
-	"http-x-clickhouse-server-display-name": "only this product sends the header",
-	"http-x-cocoon-version":                 "only this product sends the header",
-	"http-x-confluence-request-time":        "only this product sends the header",
-	"http-x-github-request-id":              "only this product sends the header",
-	"http-x-hudson":                         "only this product sends the header",
-	"http-x-iinfo":                          "only this product sends the header",
-	"http-x-influxdb-version":               "only this product sends the header",
-	"http-x-jenkins":                        "only this product sends the header",
-	"http-x-kubernetes-pf-flowschema-uid":   "only this product sends the header",
-	"http-x-owa-version":                    "only this product sends the header",
-	"http-x-sucuri-id":                      "only this product sends the header",
-	"http-x-transmission-session-id":        "only this product sends the header",
-	"http-x-varnish":                        "only this product sends the header",
-	"proxy-x-bluecoat-via":                  "only this product sends the header",
-}
-
-// minLiteral is how long the literal must be that each match contains, in bytes.
-const minLiteral = 2
 
 type checker struct {
 	set      *Set
@@ -177,70 +147,6 @@ func (c *checker) spelling(line int, field, value string) {
 	}
 }
 
-func (c *checker) breadth(s *Signature) {
-	need := literals(s.Match, s.form.alphabet())
-	if needNoLiteral[s.ID] == "" && !slices.ContainsFunc(need, func(place []string) bool { return shortest(place) >= minLiteral }) {
-		c.fault(s.Line, "no text of %d bytes or more that every match must contain: too broad", minLiteral)
-	}
-	prog, err := s.compile()
-	if err != nil {
-		return // told by Parse
-	}
-	for _, sample := range randomSamples() {
-		if sample.mayMatch(need) && prog.re.Match(sample.text) {
-			c.fault(s.Line, "matches random text, such as %s: too broad", quoted(sample.raw))
-			return
-		}
-	}
-}
-
-// sample is a random text in the forms that matching needs.
-type sample struct{ raw, text, folded []byte }
-
-func (s sample) mayMatch(need [][]string) bool {
-	for _, place := range need {
-		if !slices.ContainsFunc(place, func(l string) bool { return bytes.Contains(s.folded, []byte(l)) }) {
-			return false
-		}
-	}
-	return true
-}
-
-var randomSamples = sync.OnceValue(func() (list []sample) {
-	for _, raw := range randomTexts() {
-		text, _ := latin1(raw)
-		list = append(list, sample{raw, text, folded(raw)})
-	}
-	return list
-})
-
-func shortest(place []string) int {
-	n := len(place[0])
-	for _, s := range place {
-		n = min(n, len(s))
-	}
-	return n
-}
-
-// randomTexts are texts that no server sends on purpose, some of them behind the codes with which
-// replies begin. They are the same in every run.
-func randomTexts() [][]byte {
-	random := rand.New(rand.NewPCG(1, 2))
-	var list [][]byte
-	for i := range 400 {
-		text := []byte([]string{"", "220 ", "+OK ", "* OK ", "200 ", "SSH-2.0-", "HTTP/1.1 200 ", ""}[i%8])
-		for range 8 + random.IntN(60) {
-			if i%3 == 0 {
-				text = append(text, byte(random.IntN(256)))
-			} else {
-				text = append(text, byte(' '+random.IntN('~'-' ')))
-			}
-		}
-		list = append(list, text)
-	}
-	return list
-}
-
 // speakers are the rules that speak on a text when the whole set is searched in order.
 func (c *checker) speakers(key string, raw []byte) (list []*rule) {
 	c.set.each(key, raw, func(r *rule, _ *program, _ reading, _ []int) { list = append(list, r) })
@@ -301,112 +207,4 @@ func (c *checker) gives(r *rule, e Example, claims []Claim) {
 			c.fault(e.Line, "cpe %q: want 13 parts, cpe:2.3:part:vendor:product:version:*:*:*:*:*:*:*", have)
 		}
 	}
-}
-
-// taken warns where a user's signature takes the examples of other products: a few of them are
-// named, the rest is counted.
-func (c *checker) taken(own []Signature) {
-	mine := map[*rule]*Signature{}
-	for i := range own {
-		for _, r := range c.ids[own[i].ID] {
-			if r.File == own[i].File && r.Line == own[i].Line {
-				mine[r] = &own[i]
-			}
-		}
-	}
-	const named = 3
-	robbed := map[*Signature]int{}
-	for _, other := range c.set.rules() {
-		if mine[other] != nil || other.Adds {
-			continue
-		}
-		for _, e := range other.Examples {
-			for _, r := range c.speakers(other.On, e.Text) {
-				s := mine[r]
-				if s == nil || r.Adds || product(s) == product(&other.Signature) {
-					continue
-				}
-				if robbed[s]++; robbed[s] <= named {
-					c.warn(s, "takes the example %s of %s (%s:%d), another product", quoted(e.Text), other.ID, other.File, e.Line)
-				}
-			}
-		}
-	}
-	for i := range own {
-		if more := robbed[&own[i]] - named; more > 0 {
-			c.warn(&own[i], "takes %d more examples of other products", more)
-		}
-	}
-}
-
-func (c *checker) warn(s *Signature, format string, args ...any) {
-	c.problems = append(c.problems, Problem{File: s.File, Line: s.Line, Signature: s.ID, Warning: true, Text: fmt.Sprintf(format, args...)})
-}
-
-func product(s *Signature) string {
-	for _, t := range s.Claims {
-		if t.Field == "product" {
-			return t.Text
-		}
-	}
-	return ""
-}
-
-// quoted shows a text in one line as double quotes in YAML would, its end left out where it is long.
-func quoted(b []byte) string {
-	const most = 100
-	shown := b[:min(len(b), most)]
-	var out strings.Builder
-	for _, c := range shown {
-		if c < utf8.RuneSelf {
-			out.WriteString(quotedByte(c))
-		} else {
-			fmt.Fprintf(&out, `\x%02x`, c)
-		}
-	}
-	if len(shown) < len(b) {
-		return `"` + out.String() + `"…`
-	}
-	return `"` + out.String() + `"`
-}
-
-func quotedByte(c byte) string {
-	q := strconv.QuoteToASCII(string(rune(c)))
-	return q[1 : len(q)-1]
-}
-
-// similar suggests a name that differs only a little.
-func similar(name string, names []string) string {
-	best, least := "", max(2, len(name)/4)+1
-	slices.Sort(names)
-	for _, n := range names {
-		if d := distance(strings.ToLower(name), strings.ToLower(n)); d < least {
-			best, least = n, d
-		}
-	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf("; did you mean %q?", best)
-}
-
-// distance counts the edits between two names (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
