@@ -36,7 +36,7 @@ func (s *Set) Check(own []Signature, keys []string) []Problem {
 	for i := range own {
 		c.check(&own[i])
 	}
-	c.taken(own)
+	c.robbed(own)
 	return c.problems
 }
 
@@ -50,10 +50,10 @@ func newChecker(s *Set, keys []string) *checker {
 
 type checker struct {
 	set      *Set
-	keys     []string
-	ids      map[string][]*rule
+	keys     []string           // that exist; nil where they are not checked
+	ids      map[string][]*rule // rules of the set by id
 	problems []Problem
-	current  *Signature
+	current  *Signature // that faults are of
 }
 
 func (c *checker) fault(line int, format string, args ...any) {
@@ -102,21 +102,23 @@ func noted(key string, keys []string) bool {
 // rule finds the signature in the set.
 func (c *checker) rule(s *Signature) *rule {
 	same := c.ids[s.ID]
-	for _, r := range same {
-		if r.File == s.File && r.Line == s.Line {
-			if len(same) > 1 {
-				other := same[0]
-				if other == r {
-					other = same[1]
-				}
-				c.fault(s.Line, "the id is used in %s:%d too", other.File, other.Line)
-			}
-			return r
-		}
+	own := slices.IndexFunc(same, s.isAt)
+	if own < 0 {
+		c.fault(s.Line, "is not in the set that is searched")
+		return nil
 	}
-	c.fault(s.Line, "is not in the set that is searched")
-	return nil
+	if len(same) > 1 {
+		other := same[0]
+		if own == 0 {
+			other = same[1]
+		}
+		c.fault(s.Line, "the id is used in %s:%d too", other.File, other.Line)
+	}
+	return same[own]
 }
+
+// isAt says whether a rule was made of the signature: it stands at the same place.
+func (s *Signature) isAt(r *rule) bool { return r.File == s.File && r.Line == s.Line }
 
 func (c *checker) templates(s *Signature) {
 	for _, t := range s.Claims {

@@ -3,7 +3,7 @@
 // 3.7.11, …), each with the signature that made it and how sure it is.
 //
 // The signatures are the YAML files in db; db/README.md describes their format. [Builtin] is
-// the set made of them, [Load] and [Set.With] take a user's own, [Check] holds a file to the
+// the set made of them, [Load] and [Set.With] take a user's own, [Set.Check] holds a file to the
 // rules. The package opens no files and no connections: it reads what it is given.
 package fingerprint
 
@@ -21,7 +21,7 @@ type Evidence struct {
 // Claim is one thing concluded from one piece of evidence.
 type Claim struct {
 	Field     string // one of Fields
-	Value     string // valid UTF-8, at most maxValue bytes, otherwise as the server sent it: escape before printing
+	Value     string // valid UTF-8, at most 255 bytes, otherwise as the server sent it: escape before printing
 	Product   string // the product that the same signature names: whose version this is; may be empty
 	Signature string // id of the signature
 	Key       string // evidence key that it read

@@ -55,23 +55,27 @@ type recogPrint struct {
 
 // recogFile is the XML of a database.
 type recogFile struct {
-	Matches string `xml:"matches,attr"`
-	Prints  []struct {
-		Pattern     string `xml:"pattern,attr"`
-		Flags       string `xml:"flags,attr"`
-		Description string `xml:"description"`
-		Examples    []struct {
-			Attributes []xml.Attr `xml:",any,attr"`
-			Text       string     `xml:",chardata"`
-		} `xml:"example"`
-		Params []struct {
-			Pos   int    `xml:"pos,attr"`
-			Name  string `xml:"name,attr"`
-			Value string `xml:"value,attr"`
-		} `xml:"param"`
-	} `xml:"fingerprint"`
+	Matches string         `xml:"matches,attr"`
+	Prints  []recogElement `xml:"fingerprint"`
 }
 
+type recogElement struct {
+	Pattern     string `xml:"pattern,attr"`
+	Flags       string `xml:"flags,attr"`
+	Description string `xml:"description"`
+	Examples    []struct {
+		Attributes []xml.Attr `xml:",any,attr"`
+		Text       string     `xml:",chardata"`
+	} `xml:"example"`
+	Params []struct {
+		Pos   int    `xml:"pos,attr"`
+		Name  string `xml:"name,attr"`
+		Value string `xml:"value,attr"`
+	} `xml:"param"`
+}
+
+// readRecog reads one database. What cannot be used is left out and told in the error, beside
+// which the rest is returned.
 func readRecog(fsys fs.FS, name string) ([]recogPrint, error) {
 	f, err := fsys.Open(name)
 	if err != nil {
@@ -92,35 +96,46 @@ func readRecog(fsys fs.FS, name string) ([]recogPrint, error) {
 	var prints []recogPrint
 	var problems []error
 	for i, x := range file.Prints {
-		p := recogPrint{params: map[string]string{}}
+		p := x.print(source)
 		s := &p.signature
 		s.File, s.Line = name, lines[min(i, len(lines)-1)]
 		s.ID = fmt.Sprintf("recog-%s-%d", strings.ReplaceAll(stem, "_", "-"), s.Line)
-		s.On, s.form = source.key, source.form
-		s.Source = "recog: " + strings.Join(strings.Fields(x.Description), " ")
-		s.Match = rubyPattern(x.Pattern, x.Flags)
-		for _, param := range x.Params {
-			if param.Pos > 0 {
-				param.Value = "${" + strconv.Itoa(param.Pos) + "}"
-			}
-			p.params[param.Name] = param.Value
+		problem := func(err error) {
+			problems = append(problems, fmt.Errorf("%s:%d: %w", name, s.Line, err))
 		}
 		for _, e := range x.Examples {
 			example, err := recogExample(fsys, stem, e.Attributes, e.Text)
 			if err != nil {
-				problems = append(problems, fmt.Errorf("%s:%d: %w", name, s.Line, err))
+				problem(err)
 				continue
 			}
 			example.Line = s.Line
 			s.Examples = append(s.Examples, example)
 		}
 		if err := p.finish(); err != nil {
-			problems = append(problems, fmt.Errorf("%s:%d: %w", name, s.Line, err))
+			problem(err)
 			continue
 		}
 		prints = append(prints, p)
 	}
 	return prints, errors.Join(problems...)
+}
+
+// print is what the element itself says, its examples aside.
+func (x *recogElement) print(source recogKey) recogPrint {
+	p := recogPrint{params: map[string]string{}}
+	for _, param := range x.Params {
+		if param.Pos > 0 {
+			param.Value = "${" + strconv.Itoa(param.Pos) + "}"
+		}
+		p.params[param.Name] = param.Value
+	}
+	p.signature = Signature{
+		On: source.key, form: source.form,
+		Match:  rubyPattern(x.Pattern, x.Flags),
+		Source: "recog: " + strings.Join(strings.Fields(x.Description), " "),
+	}
+	return p
 }
 
 // recogExample reads an example: its text stands in the element, maybe in base64, or in a file of
