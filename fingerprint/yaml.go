@@ -106,19 +106,8 @@ func parseSignature(n ast.Node) (s Signature, err error) {
 	if err := mapping(n, properties); err != nil {
 		return s, err
 	}
-	switch {
-	case s.ID == "":
-		return s, at(n, "a signature without id")
-	case !idForm.MatchString(s.ID):
-		return s, at(n, "id %q: want lower-case words joined by \"-\", at least two", s.ID)
-	case s.On == "":
-		return s, at(n, "%s: without \"on\", the evidence key that it reads", s.ID)
-	case !keyForm.MatchString(s.On):
-		return s, at(n, "%s: on: %q is not an evidence key such as smtp.greeting", s.ID, s.On)
-	case s.Match == "":
-		return s, at(n, "%s: without \"match\"", s.ID)
-	case s.Certainty < 1 || s.Certainty > 100:
-		return s, at(n, "%s: certainty %d: want 1 to 100", s.ID, s.Certainty)
+	if err := complete(n, &s); err != nil {
+		return s, err
 	}
 	sortTemplates(s.Claims)
 	prog, err := s.compile()
@@ -132,6 +121,25 @@ func parseSignature(n ast.Node) (s Signature, err error) {
 		return s, at(n, "%s: claims nothing", s.ID)
 	}
 	return s, nil
+}
+
+// complete says what a signature lacks of the properties that each must have.
+func complete(n ast.Node, s *Signature) error {
+	switch {
+	case s.ID == "":
+		return at(n, "a signature without id")
+	case !idForm.MatchString(s.ID):
+		return at(n, "id %q: want lower-case words joined by \"-\", at least two", s.ID)
+	case s.On == "":
+		return at(n, "%s: without \"on\", the evidence key that it reads", s.ID)
+	case !keyForm.MatchString(s.On):
+		return at(n, "%s: on: %q is not an evidence key such as smtp.greeting", s.ID, s.On)
+	case s.Match == "":
+		return at(n, "%s: without \"match\"", s.ID)
+	case s.Certainty < 1 || s.Certainty > 100:
+		return at(n, "%s: certainty %d: want 1 to 100", s.ID, s.Certainty)
+	}
+	return nil
 }
 
 var (
