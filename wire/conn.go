@@ -27,41 +27,6 @@ func (c *Conversation) Conn(greeting []byte) net.Conn {
 	return &handed{c: c, mu: &c.lent, front: bytes.Clone(greeting), remote: net.TCPAddrFromAddrPort(c.endpoint.Addr)}
 }
 
-// Hide masks a secret in whatever is recorded of this conversation, said or heard, before
-// or after. Empty ones hide nothing.
-func (c *Conversation) Hide(secrets ...[]byte) {
-	for _, s := range secrets {
-		if len(s) > 0 {
-			c.secrets = append(c.secrets, bytes.Clone(s))
-		}
-	}
-}
-
-// Masked is what stands for a secret in a record.
-const Masked = "<masked>"
-
-// EndSaying tells the server that nothing more will be said: with TLS its goodbye (RFC
-// 8446, 6.1), and the end of our direction of the connection.
-func (c *Conversation) EndSaying() error {
-	if c.failure != nil {
-		return c.failure
-	}
-	if err := c.setDeadline(c.earlier(time.Now().Add(c.limits.Reply))); err != nil {
-		return c.fail(failureOf(OpWrite, err))
-	}
-	if c.session != nil {
-		if err := c.session.CloseWrite(); err != nil {
-			return c.fail(c.because(OpWrite, err))
-		}
-	}
-	if half, ok := c.bottom.(interface{ CloseWrite() error }); ok {
-		if err := half.CloseWrite(); err != nil {
-			return c.fail(c.because(OpWrite, err))
-		}
-	}
-	return nil
-}
-
 // handed is a conversation in other hands.
 type handed struct {
 	c      *Conversation
@@ -207,15 +172,4 @@ func (h *handed) SetWriteDeadline(t time.Time) error {
 	defer h.mu.Unlock()
 	h.sayBy = t
 	return h.c.conn.SetWriteDeadline(h.c.bounded(t))
-}
-
-// mask hides secrets in a record.
-func (x *Exchange) mask(secrets [][]byte) {
-	for i := range x.Events {
-		for _, s := range secrets {
-			if bytes.Contains(x.Events[i].Data, s) {
-				x.Events[i].Data = bytes.ReplaceAll(x.Events[i].Data, s, []byte(Masked))
-			}
-		}
-	}
 }

@@ -1,6 +1,9 @@
 package wire
 
-import "time"
+import (
+	"bytes"
+	"time"
+)
 
 type eventKind uint8
 
@@ -35,4 +38,28 @@ func (r *record) note(kind eventKind, n int, at time.Duration) {
 // answered says whether the last word was the other side's.
 func (r *record) answered() bool {
 	return len(r.events) > 0 && r.events[len(r.events)-1].kind == eventHeard
+}
+
+// Hide masks a secret in whatever is recorded of this conversation, said or heard, before
+// or after. Empty ones hide nothing.
+func (c *Conversation) Hide(secrets ...[]byte) {
+	for _, s := range secrets {
+		if len(s) > 0 {
+			c.secrets = append(c.secrets, bytes.Clone(s))
+		}
+	}
+}
+
+// Masked is what stands for a secret in a record.
+const Masked = "<masked>"
+
+// mask hides secrets in a record.
+func (x *Exchange) mask(secrets [][]byte) {
+	for i := range x.Events {
+		for _, s := range secrets {
+			if bytes.Contains(x.Events[i].Data, s) {
+				x.Events[i].Data = bytes.ReplaceAll(x.Events[i].Data, s, []byte(Masked))
+			}
+		}
+	}
 }
