@@ -35,7 +35,7 @@ type Transcript struct {
 // Exchange is one connection's part of a transcript.
 type Exchange struct {
 	Events []Event
-	End    string // "closed" by us ("left"), or a failure: "read timeout", "handshake tls-alert 40"
+	End    string // "left" or "closed" by us, or a failure: "read timeout", "handshake tls-alert 40"
 }
 
 // Event is one line of the protocol, or several that came together.

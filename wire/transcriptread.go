@@ -26,71 +26,95 @@ func ReadRecording(files fs.FS, name string) (*Transcript, error) {
 	})
 }
 
-// ReadTranscript reads a transcript's text. The name is for errors; open gives the
-// certificate files that it names, and may be nil where it names none.
+// ReadTranscript reads a transcript's text. The name is for errors, which begin with it and the
+// line; open gives the certificate files that it names, and may be nil where it names none.
 func ReadTranscript(name string, r io.Reader, open func(file string) ([]byte, error)) (*Transcript, error) {
 	const longest = 1 << 20 // bytes in one line of the file
-	t := &Transcript{}
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, longest)
-	var x *Exchange
+	t := transcriptReader{open: open}
 	for n := 1; lines.Scan(); n++ {
-		line := lines.Text()
-		if line == "" {
-			continue
-		}
-		bad := func(format string, a ...any) error {
-			return fmt.Errorf("%s:%d: %s", name, n, fmt.Sprintf(format, a...))
-		}
-		text, spaced := strings.CutPrefix(line[1:], " ")
-		if !spaced && line != line[:1] {
-			return nil, bad("a space must follow %q", line[:1])
-		}
-		if strings.IndexByte("<>!~.", line[0]) >= 0 && x == nil {
-			t.Exchanges = append(t.Exchanges, Exchange{})
-			x = &t.Exchanges[len(t.Exchanges)-1]
-		}
-		switch line[0] {
-		case '#':
-			t.Notes = append(t.Notes, text)
-		case '=':
-			t.Conclusions = append(t.Conclusions, text)
-		case '<', '>':
-			data, err := Unescape(text)
-			if err != nil {
-				return nil, bad("%v", err)
-			}
-			if last := len(x.Events) - 1; last >= 0 && x.Events[last].Mark == line[0] {
-				x.Events[last].Data = append(x.Events[last].Data, data...)
-			} else {
-				x.Events = append(x.Events, Event{Mark: line[0], Data: data})
-			}
-		case '~':
-			wait, err := time.ParseDuration(text)
-			if err != nil {
-				return nil, bad("a silence is written like 6.2s, not %q", text)
-			}
-			x.Events = append(x.Events, Event{Mark: '~', Wait: wait})
-		case '!':
-			e, err := parseTLS(text, open)
-			if err != nil {
-				return nil, bad("%v", err)
-			}
-			x.Events = append(x.Events, e)
-		case '.':
-			x.End = text
-			if _, err := endFailure(text); err != nil {
-				return nil, bad("%v", err)
-			}
-			x = nil
-		default:
-			return nil, bad("a line begins with one of # < > ! ~ . =, not %q", line[:1])
+		if err := t.line(lines.Text()); err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", name, n, err)
 		}
 	}
 	if err := lines.Err(); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return t, nil
+	return &t.Transcript, nil
+}
+
+// transcriptReader is a transcript that is being read.
+type transcriptReader struct {
+	Transcript
+	open    func(file string) ([]byte, error)
+	current *Exchange // that events are added to; nil between two
+}
+
+func (t *transcriptReader) line(line string) error {
+	if line == "" {
+		return nil
+	}
+	mark := line[0]
+	text, spaced := strings.CutPrefix(line[1:], " ")
+	if !spaced && line != line[:1] {
+		return fmt.Errorf("a space must follow %q", line[:1])
+	}
+	switch mark {
+	case '#':
+		t.Notes = append(t.Notes, text)
+	case '=':
+		t.Conclusions = append(t.Conclusions, text)
+	case '<', '>', '!', '~':
+		e, err := t.event(mark, text)
+		if err != nil {
+			return err
+		}
+		t.exchange().add(e)
+	case '.':
+		if _, err := endFailure(text); err != nil {
+			return err
+		}
+		t.exchange().End = text
+		t.current = nil
+	default:
+		return fmt.Errorf("a line begins with one of # < > ! ~ . =, not %q", line[:1])
+	}
+	return nil
+}
+
+// exchange is the one that is read, begun where there is none.
+func (t *transcriptReader) exchange() *Exchange {
+	if t.current == nil {
+		t.Exchanges = append(t.Exchanges, Exchange{})
+		t.current = &t.Exchanges[len(t.Exchanges)-1]
+	}
+	return t.current
+}
+
+func (t *transcriptReader) event(mark byte, text string) (Event, error) {
+	e := Event{Mark: mark}
+	var err error
+	switch mark {
+	case '!':
+		return parseTLS(text, t.open)
+	case '~':
+		if e.Wait, err = time.ParseDuration(text); err != nil {
+			return e, fmt.Errorf("a silence is written like 6.2s, not %q", text)
+		}
+	default:
+		e.Data, err = Unescape(text)
+	}
+	return e, err
+}
+
+// add appends an event; lines of one side, one after the other, are one event.
+func (x *Exchange) add(e Event) {
+	if last := len(x.Events) - 1; last >= 0 && e.Data != nil && x.Events[last].Mark == e.Mark {
+		x.Events[last].Data = append(x.Events[last].Data, e.Data...)
+		return
+	}
+	x.Events = append(x.Events, e)
 }
 
 func parseTLS(text string, open func(string) ([]byte, error)) (Event, error) {
@@ -115,38 +139,42 @@ func parseTLS(text string, open func(string) ([]byte, error)) (Event, error) {
 	}
 	for _, w := range words[3:] {
 		key, value, _ := strings.Cut(w, "=")
+		var err error
 		switch key {
 		case "alpn":
-			alpn, err := Unescape(value)
-			if err != nil {
-				return e, err
-			}
+			var alpn []byte
+			alpn, err = Unescape(value)
 			s.ALPN = string(alpn)
 		case "cert":
 			e.Cert = value
-			if open == nil {
-				return e, fmt.Errorf("no way to open certificate file %q", value)
-			}
-			data, err := open(value)
-			if err != nil {
-				return e, err
-			}
-			for {
-				var block *pem.Block
-				if block, data = pem.Decode(data); block == nil {
-					break
-				}
-				cert, err := x509.ParseCertificate(block.Bytes)
-				if err != nil {
-					return e, fmt.Errorf("%s: %w", value, err)
-				}
-				s.Chain = append(s.Chain, cert)
-			}
+			s.Chain, err = readChain(value, open)
 		default:
-			return e, fmt.Errorf("unknown word %q; allowed: alpn=, cert=", w)
+			err = fmt.Errorf("unknown word %q; allowed: alpn=, cert=", w)
+		}
+		if err != nil {
+			return e, err
 		}
 	}
 	return e, nil
+}
+
+// readChain reads the certificates of a PEM file, in their order.
+func readChain(name string, open func(string) ([]byte, error)) (chain []*x509.Certificate, err error) {
+	if open == nil {
+		return nil, fmt.Errorf("no way to open certificate file %q", name)
+	}
+	data, err := open(name)
+	if err != nil {
+		return nil, err
+	}
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		chain = append(chain, cert)
+	}
+	return chain, nil
 }
 
 // endFailure reads a '.' line's text: nil where we left by ourselves.

@@ -18,26 +18,7 @@ func (t *Transcript) WriteTo(w io.Writer) (int64, error) {
 	}
 	for _, x := range t.Exchanges {
 		for _, e := range x.Events {
-			switch e.Mark {
-			case '~':
-				fmt.Fprintf(&b, "~ %s\n", e.Wait)
-			case '!':
-				b.WriteString("! " + e.TLS.VersionName() + " " + e.TLS.CipherName())
-				if e.TLS.ALPN != "" {
-					b.WriteString(" alpn=" + strings.ReplaceAll(Escape([]byte(e.TLS.ALPN)), " ", `\x20`))
-				}
-				if e.Cert != "" {
-					b.WriteString(" cert=" + e.Cert)
-				}
-				b.WriteByte('\n')
-			default:
-				for line := range bytes.Lines(e.Data) {
-					b.WriteByte(e.Mark)
-					b.WriteByte(' ')
-					b.WriteString(Escape(line))
-					b.WriteByte('\n')
-				}
-			}
+			e.write(&b)
 		}
 		fmt.Fprintf(&b, ". %s\n", or(x.End, "left"))
 	}
@@ -47,6 +28,27 @@ func (t *Transcript) WriteTo(w io.Writer) (int64, error) {
 	return b.WriteTo(w)
 }
 
+func (e *Event) write(b *bytes.Buffer) {
+	switch e.Mark {
+	case '~':
+		fmt.Fprintf(b, "~ %s\n", e.Wait)
+	case '!':
+		b.WriteString("! " + e.TLS.VersionName() + " " + e.TLS.CipherName())
+		if e.TLS.ALPN != "" {
+			b.WriteString(" alpn=" + strings.ReplaceAll(Escape([]byte(e.TLS.ALPN)), " ", `\x20`))
+		}
+		if e.Cert != "" {
+			b.WriteString(" cert=" + e.Cert)
+		}
+		b.WriteByte('\n')
+	default:
+		for line := range bytes.Lines(e.Data) {
+			fmt.Fprintf(b, "%c %s\n", e.Mark, Escape(line))
+		}
+	}
+}
+
+// writeLines writes a text of one or several lines, each behind the mark.
 func writeLines(b *bytes.Buffer, mark byte, text string) {
 	for line := range strings.Lines(text) {
 		fmt.Fprintf(b, "%c %s\n", mark, visible(strings.TrimRight(line, "\n")))
