@@ -61,7 +61,7 @@ func (j *judge) greetingHost() {
 		switch {
 		case name == "":
 			j.fail(s.Where(), "names no host").with(s.greeting()).fix("%s", j.mend(s, "name"))
-		case strings.Contains(name, "**") || strings.HasPrefix(name, "*"):
+		case (strings.Contains(name, "**") || strings.HasPrefix(name, "*")) && !s.offersTLS(): // firewalls that do so take STARTTLS away too
 			j.fail(s.Where(), "is overwritten with asterisks: a firewall rewrites SMTP").with(s.greeting()).sev(High).fix("switch off the firewall's SMTP inspection (fixup, ESMTP inspect): it breaks STARTTLS too")
 		case err == nil || !isFullName(name):
 			j.fail(s.Where(), "%q is no full host name", name).with(s.greeting()).fix("%s", j.mend(s, "name"))
@@ -75,7 +75,7 @@ func (j *judge) sameName() {
 	for _, s := range j.greeters() {
 		a, b := s.greetingName(), s.ehloName()
 		switch {
-		case b == "":
+		case a == "" || b == "": // G2, R11 tell
 		case strings.EqualFold(strings.TrimSuffix(a, "."), strings.TrimSuffix(b, ".")):
 			j.pass(s.Where(), "%s in both", a)
 		default:

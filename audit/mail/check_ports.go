@@ -124,6 +124,8 @@ func (j *judge) submission() {
 			j.unknown(s.Where(), nextAfter(s), "it would not talk to us").with(s.refusal())
 		case s.welcome() && s.offersTLS():
 			j.pass(s.Where(), "greets, takes EHLO and offers STARTTLS")
+		case s.withoutExtensions():
+			j.fail(s.Where(), "does not know EHLO, and so offers no STARTTLS").with(stepText(s.Step("ehlo", false))).fix("%s", j.mend(s, "starttls-smtp"))
 		case s.welcome() && s.Step("ehlo", false) == nil:
 			j.unknown(s.Where(), "gather again", "what it offers before TLS was not heard")
 		case s.welcome():
@@ -301,24 +303,14 @@ func (j *judge) furtherDoors() {
 }
 
 // nextAfter is what to do where a server turned us away.
-func nextAfter(s *Service) string {
-	text := strings.ToLower(s.refusal())
-	from, _ := s.source()
-	switch c := code(s.refusal()); {
-	case strings.Contains(text, "too many") || strings.Contains(text, "rate") || strings.Contains(text, "limit"):
-		return "it limits how often we may connect: repeat in some minutes, or allow " + from
-	case c == 554 || c == 550 || c == 571 || strings.Contains(text, "block") || strings.Contains(text, "listed"):
-		return "our address " + from + " is refused: look at the block list that it names, or allow it"
-	case c == 421 || c/100 == 4:
-		return "repeat in five minutes, or allow " + from
-	}
-	return "repeat later, or from another address than " + from
-}
+func nextAfter(s *Service) string { return nextAboutUs(s, s.refusal()) }
 
 func (j *judge) turnedAway() {
 	talked := 0
 	for _, s := range j.f.Services {
 		switch {
+		case s.refusal() != "" && code(s.refusal()) == 521 && isMX(s):
+			j.fail(s.Where(), "an exchanger of the domain says that it never takes mail").with(s.refusal()).fix("take it off the MX records: 521 is for hosts without mail (RFC 7504, 2)")
 		case s.refusal() != "":
 			j.unknown(s.Where(), nextAfter(s), "it refused to talk to us; nothing is concluded about it").with(s.refusal())
 		case s.welcome():
@@ -344,6 +336,10 @@ func (j *judge) ownProtocol() {
 			j.unknown(s.Where(), "see whether the server is overloaded; if TLS comes first on this port, say so: --services imaps://HOST:PORT, submissions://HOST:PORT", "it accepts the connection and says nothing")
 		case s.Failure != nil && s.Failure.Step == "greeting":
 			j.unknown(s.Where(), "see whether we are blocked, or the server is out of processes; repeat later", "it ended the connection before it greeted: %s", s.Failure.Kind)
+		case s.withoutExtensions():
+			j.fail(s.Where(), "does not know EHLO: %s", firstLine(stepText(s.Step("ehlo", false)))).fix("have it speak ESMTP, which every server must (RFC 5321, 4.1.1.1); look for a firewall that rewrites SMTP")
+		case s.farewell() != "":
+			j.unknown(s.Where(), nextAboutUs(s, s.farewell()), "it ended the conversation: %s", firstLine(s.farewell()))
 		case s.Failure != nil && s.Failure.Step != "handshake" && s.Failure.Step != "quit":
 			j.unknown(s.Where(), "repeat later; look at the server's log of this time", "the conversation ended early: %s", s.Failure)
 		case s.welcome():

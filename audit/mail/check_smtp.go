@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"cmp"
 	"maps"
 	"net/netip"
 	"slices"
@@ -69,10 +70,14 @@ func (j *judge) relay() {
 		case mail != nil && step == nil && code(mail.Reply)/100 != 2:
 			j.unknown(s.Where(), "give --helo and --sender a name and address that the server takes", "our sender was refused, so that no recipient could be tried").with(mail.Reply)
 		case step == nil:
+		case aboutUs(step.Reply):
+			j.unknown(s.Where(), nextAboutUs(s, step.Reply), "it refuses us, whoever the recipient is: %s", firstLine(step.Reply)).with("> "+step.Said, "asked from "+from)
+		case foreignIsNone(step.Reply):
+			j.unknown(s.Where(), "give --relay-to a mailbox elsewhere that takes mail", "it refuses the recipient for its domain, which takes no mail; whether it relays that does not tell: %s", firstLine(step.Reply)).with("> " + step.Said)
 		case deniesRelay(step.Reply):
 			j.pass(s.Where(), "refuses it, for now at least: %s", firstLine(step.Reply)).with("asked from " + from)
 		case code(step.Reply)/100 == 4:
-			j.unknown(s.Where(), "repeat later: it may be greylisting", "put off: %s", firstLine(step.Reply)).with("> "+step.Said, "asked from "+from)
+			j.unknown(s.Where(), nextDeferred(step.Reply), "put off: %s", firstLine(step.Reply)).with("> "+step.Said, "asked from "+from)
 		case code(step.Reply)/100 != 2:
 			j.pass(s.Where(), "refuses it: %s", firstLine(step.Reply)).with("asked from " + from)
 		case slices.Contains(sinks, j.product(s).name):
@@ -95,6 +100,13 @@ func deniesRelay(reply string) bool {
 	return code(reply)/100 == 4 && strings.Contains(text, "4.7.1") && strings.Contains(text, "relay")
 }
 
+// foreignIsNone says that a recipient is refused because its domain does not exist or takes
+// no mail: 556 and X.1.10 are for a null MX (RFC 7504, 3; RFC 7505, 4.2), X.1.2 for a
+// domain that is none (RFC 3463, 3.2).
+func foreignIsNone(reply string) bool {
+	return code(reply) == 556 || code(reply)/100 == 5 && (strings.Contains(reply, "5.1.10 ") || strings.Contains(reply, "5.1.2 "))
+}
+
 // neighbours says whether two addresses are likely in one network: relaying is often
 // allowed there.
 func neighbours(a, b netip.Addr) bool {
@@ -113,8 +125,18 @@ func (j *judge) role(name, mailbox string) {
 		case step == nil:
 		case code(step.Reply)/100 == 2:
 			j.pass(s.Where(), "accepted")
+		case aboutUs(step.Reply):
+			j.unknown(s.Where(), nextAboutUs(s, step.Reply), "it refuses us, whoever the recipient is: %s", firstLine(step.Reply)).with("> " + step.Said)
 		case code(step.Reply)/100 == 4:
-			j.unknown(s.Where(), "repeat in some minutes: it may be greylisting", "put off: %s", firstLine(step.Reply))
+			j.unknown(s.Where(), nextDeferred(step.Reply), "put off: %s", firstLine(step.Reply))
+		case s.servesNot() && j.domain() != "":
+			if mailbox == "abuse" { // told once
+				continue
+			}
+			j.fail(s.Where(), "it takes no mail for %s: %s is refused as a foreign recipient is: %s", j.domain(), mailbox, firstLine(step.Reply)).sev(High).with("> "+step.Said, "> "+saidOf(s.Any("rcpt-relay")), "< "+stepText(s.Any("rcpt-relay"))).
+				fix("let the server take mail for %s, or take it off the MX records", j.domain())
+		case s.refusedAlike() != "":
+			j.unknown(s.Where(), "see in the server's log why: it may be about our address, our name or the domain", "every recipient is refused alike: %s", firstLine(step.Reply)).with("> " + step.Said)
 		default:
 			f := j.fail(s.Where(), "refused: %s", firstLine(step.Reply)).with("> "+step.Said).fix("make %s an alias of somebody who reads it", mailbox)
 			if mailbox == "abuse" {
@@ -129,10 +151,16 @@ func (j *judge) unknownUser() {
 		step := s.Any("rcpt-random")
 		switch {
 		case step == nil:
+		case aboutUs(step.Reply):
+			j.unknown(s.Where(), nextAboutUs(s, step.Reply), "it refuses us, whoever the recipient is: %s", firstLine(step.Reply)).with("> " + step.Said)
+		case code(step.Reply)/100 == 5 && s.servesNot():
+			j.na(s.Where(), "the domain is not served here (X2)")
+		case code(step.Reply)/100 == 5 && s.refusedAlike() != "":
+			j.unknown(s.Where(), "see X2", "every recipient is refused alike: %s", firstLine(step.Reply))
 		case code(step.Reply)/100 == 5:
 			j.pass(s.Where(), "refused: %s", firstLine(step.Reply))
 		case code(step.Reply)/100 == 4:
-			j.unknown(s.Where(), "repeat in some minutes: it may be greylisting", "put off: %s", firstLine(step.Reply))
+			j.unknown(s.Where(), nextDeferred(step.Reply), "put off: %s", firstLine(step.Reply))
 		case slices.Contains(sinks, j.product(s).name):
 			j.na(s.Where(), "%s takes every recipient on purpose", j.product(s).name)
 		default:
@@ -148,6 +176,8 @@ func (j *judge) nullSender() {
 		case step == nil:
 		case code(step.Reply)/100 == 2:
 			j.pass(s.Where(), "accepted")
+		case aboutUs(step.Reply):
+			j.unknown(s.Where(), nextAboutUs(s, step.Reply), "it refuses us, whoever the sender is: %s", firstLine(step.Reply)).with("> " + step.Said)
 		case code(step.Reply)/100 == 4:
 			j.unknown(s.Where(), "repeat later", "put off: %s", firstLine(step.Reply))
 		default:
@@ -232,7 +262,7 @@ func (j *judge) size() {
 		by := sizes[host]
 		if a, ok := by[465]; ok {
 			if b, ok := by[587]; ok && a != b {
-				j.warn(host, "465 says %s and 587 says %s", a, b).fix("give both ports one limit")
+				j.warn(host, "465 says %s and 587 says %s", cmp.Or(a, "nothing"), cmp.Or(b, "nothing")).fix("give both ports one limit")
 			}
 		}
 	}

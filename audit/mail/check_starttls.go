@@ -31,6 +31,8 @@ func (j *judge) starttlsOffered() {
 		case s.Step("starttls", false) != nil && !s.offersTLS(): // a part of the facts is missing
 		case s.offersTLS():
 			j.pass(s.Where(), "offered")
+		case s.withoutExtensions():
+			j.fail(s.Where(), "not offered: it does not know EHLO").with(ehlo.Reply).fix("%s", j.mend(s, "starttls-smtp"))
 		default:
 			j.fail(s.Where(), "not offered").with(ehlo.Reply).fix("%s", j.mend(s, "starttls-smtp"))
 		}

@@ -103,10 +103,14 @@ type Failure struct {
 	Kind  wire.Kind `json:"kind"`
 	Alert uint8     `json:"alert,omitempty"`
 	Text  string    `json:"text,omitempty"`
+	Twice bool      `json:"twice,omitempty"` // a second attempt ended in the same way
 }
 
 func (f *Failure) String() string {
 	s := string(f.Op) + " " + string(f.Kind)
+	if f.Twice {
+		s = string(f.Op) + " twice " + string(f.Kind)
+	}
 	if f.Alert != 0 {
 		s += fmt.Sprintf(" %d", f.Alert)
 	}

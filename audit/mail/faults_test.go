@@ -116,6 +116,54 @@ var faults = []struct {
 	{"the server greets with 421", func(t *testing.T, w *world) {
 		w.servers[25].greeting = "421 4.7.0 mx1.good.test too many connections\r\n"
 	}, "unknown D14, unknown D18, unknown R11, unknown S1"},
+	{"STARTTLS is agreed to, and then it hangs up", func(t *testing.T, w *world) {
+		w.servers[25].config = &tls.Config{}
+		w.servers[25].hangsUp = true
+	}, "fail D14, fail D18, fail S2"},
+	{"993 hangs up on every hello", func(t *testing.T, w *world) {
+		w.servers[993].implicit, w.servers[993].hangsUp = false, true
+		w.servers[993].greeting = ""
+	}, "fail D21, fail D22, fail R4, fail S10"},
+	{"the server does not know EHLO", func(t *testing.T, w *world) {
+		w.servers[25].replies["EHLO"] = "502 5.5.2 Error: command not recognized\r\n"
+	}, "fail D14, fail R12, fail S1"},
+	{"our name in EHLO does not please it", func(t *testing.T, w *world) {
+		w.servers[25].replies["EHLO"] = "550 5.7.1 Helo command rejected: need fully-qualified hostname\r\n"
+	}, "unknown D14, unknown D18, unknown R11, unknown S1"},
+	{"the server says that it never takes mail", func(t *testing.T, w *world) { w.servers[25].greeting = "521 mx1.good.test takes no mail\r\n" }, "fail R11, unknown D14, unknown D18, unknown S1"},
+	{"it ends the conversation at RSET", func(t *testing.T, w *world) { w.servers[25].replies["RSET"] = "421 4.7.0 too many errors\r\n!END" }, "unknown D14, unknown D18, unknown R12"},
+	{"a block list is heeded at RCPT", func(t *testing.T, w *world) {
+		for _, key := range []string{"RCPT", "RCPT TO:<postmaster@good.test>", "RCPT TO:<abuse@good.test>", "RCPT TO:<no-such-user"} {
+			w.servers[25].replies[key] = "554 5.7.1 Service unavailable; Client host [192.0.2.9] blocked using bl.example\r\n"
+		}
+	}, "unknown X1, unknown X2, unknown X3, unknown X4"},
+	{"our address has no name", func(t *testing.T, w *world) {
+		for _, key := range []string{"RCPT", "RCPT TO:<postmaster@good.test>", "RCPT TO:<abuse@good.test>", "RCPT TO:<no-such-user"} {
+			w.servers[25].replies[key] = "450 4.7.25 cannot find your hostname\r\n"
+		}
+	}, "unknown X1, unknown X2, unknown X3, unknown X4"},
+	{"the domain is not served", func(t *testing.T, w *world) {
+		for _, key := range []string{"RCPT TO:<postmaster@good.test>", "RCPT TO:<abuse@good.test>", "RCPT TO:<no-such-user"} {
+			w.servers[25].replies[key] = "554 5.7.1 <somebody@good.test>: Relay access denied\r\n"
+		}
+		w.servers[25].replies["RCPT"] = "554 5.7.1 <somebody@example.net>: Relay access denied\r\n"
+	}, "fail X2"},
+	{"every recipient is refused alike", func(t *testing.T, w *world) {
+		for _, key := range []string{"RCPT", "RCPT TO:<postmaster@good.test>", "RCPT TO:<abuse@good.test>", "RCPT TO:<no-such-user"} {
+			w.servers[25].replies[key] = "550 5.7.1 not today\r\n"
+		}
+	}, "unknown X2, unknown X3, unknown X4"},
+	{"the foreign recipient is refused for its null MX", func(t *testing.T, w *world) {
+		w.servers[25].replies["RCPT"] = "556 5.1.10 Domain example.net does not accept mail (nullMX)\r\n"
+	}, "unknown X1"},
+	{"the null sender is refused for our reputation", func(t *testing.T, w *world) { w.servers[25].replies["MAIL"] = "550 5.7.1 poor reputation\r\n" }, "unknown X1, unknown X5"},
+	{"the greeting begins with ornaments", func(t *testing.T, w *world) {
+		w.servers[25].greeting = "220-**********\r\n220 mx1.good.test ESMTP Postfix\r\n"
+	}, "fail G2, warn G3"},
+	{"the greeting has no words", func(t *testing.T, w *world) { w.servers[25].greeting = "220 \r\n" }, "fail G2"},
+	{"one port tells its size limit", func(t *testing.T, w *world) {
+		w.servers[587].replies["tls EHLO"] = strings.Replace(w.servers[587].replies["tls EHLO"], "250-SIZE 20480000\r\n", "", 1)
+	}, "warn X9"},
 	{"the server answers EHLO with 450", func(t *testing.T, w *world) { w.servers[25].replies["EHLO"] = "450 4.7.1 greylisted, come again\r\n" }, "unknown D14, unknown D18, unknown R11, unknown S1"},
 	{"the server never greets", func(t *testing.T, w *world) {
 		w.net.servers["192.0.2.25:25"] = func(c net.Conn) { c.Close() }

@@ -54,7 +54,7 @@ func (s *Service) refusal() string {
 		if c := code(g); c >= 400 {
 			return g
 		}
-		if e := s.Any("ehlo"); e != nil && code(e.Reply) >= 400 && s.Step("ehlo", true) == nil {
+		if e := s.Any("ehlo"); e != nil && code(e.Reply) >= 400 && s.Step("ehlo", true) == nil && !s.withoutExtensions() {
 			return e.Reply
 		}
 	case "imap":
@@ -68,6 +68,20 @@ func (s *Service) refusal() string {
 	case "sieve":
 		if up := strings.ToUpper(g); strings.HasPrefix(up, "BYE") || strings.HasPrefix(up, "NO") {
 			return g
+		}
+	}
+	return ""
+}
+
+// farewell is the reply 421 by which an SMTP server ended a conversation that it had taken
+// up, "" without (RFC 5321, 3.8).
+func (s *Service) farewell() string {
+	if s.Protocol != "smtp" || s.Failure == nil {
+		return ""
+	}
+	for _, step := range s.Steps {
+		if code(step.Reply) == 421 {
+			return step.Reply
 		}
 	}
 	return ""

@@ -55,8 +55,11 @@ func (s *Service) settled() (*Service, bool) {
 
 // unheard says that what a service is like is not known, for want of words: the network
 // ended the conversation, or the facts lack them. A refusal, by an alert or in words of
-// another protocol, is an answer.
+// another protocol, is an answer; and so is to hang up on every hello.
 func (f *Failure) unheard() bool {
+	if f != nil && f.Twice {
+		return false
+	}
 	return f == nil || !slices.Contains([]wire.Kind{wire.Refused, wire.NotTLS, wire.TLSAlert, wire.TLSFailed, wire.Protocol}, f.Kind)
 }
 
@@ -72,6 +75,8 @@ func (s *Service) unseen() bool {
 		return s.Failure.unheard()
 	case s.Step("starttls", false) != nil: // it refused
 		return s.putOff()
+	case s.withoutExtensions():
+		return false
 	}
 	return !s.welcome() || s.Step("ehlo", false) == nil && s.Protocol == "smtp" || s.offersTLS()
 }

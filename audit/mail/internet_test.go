@@ -92,13 +92,14 @@ func tlsPair(key crypto.Signer, chain ...*x509.Certificate) tls.Certificate {
 
 // server is a scripted one: what it greets with, and what it answers to a command's first
 // word, in the clear and inside TLS (where a word with a lock stands for that). A reply
-// of "TLS" behind the words begins the handshake.
+// of "!TLS" behind the words begins the handshake, one of "!END" hangs up.
 type server struct {
 	greeting string
 	replies  map[string]string
 	config   *tls.Config
 	implicit bool
 	pushes   string // said unasked after a STARTTLS handshake
+	hangsUp  bool   // where a handshake is due
 	clear    bool   // keeps commands that came with STARTTLS: vulnerable
 }
 
@@ -106,6 +107,10 @@ func (s *server) serve(conn net.Conn) {
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(2 * time.Minute))
 	inside := false
+	if s.hangsUp && s.greeting == "" {
+		conn.Read(make([]byte, 1<<10))
+		return
+	}
 	if s.implicit {
 		conn, inside = tls.Server(conn, s.config), true
 	}
@@ -124,8 +129,15 @@ func (s *server) serve(conn net.Conn) {
 		}
 		reply := s.reply(command, inside)
 		reply = strings.ReplaceAll(reply, "TAG", tag)
-		begin := strings.HasSuffix(reply, "!TLS")
-		if _, err := conn.Write([]byte(strings.TrimSuffix(reply, "!TLS"))); err != nil {
+		begin, end := strings.HasSuffix(reply, "!TLS"), strings.HasSuffix(reply, "!END")
+		if _, err := conn.Write([]byte(strings.TrimSuffix(strings.TrimSuffix(reply, "!TLS"), "!END"))); err != nil {
+			return
+		}
+		if begin && s.hangsUp {
+			r.Read(make([]byte, 1<<10))
+			return
+		}
+		if end {
 			return
 		}
 		if begin {

@@ -73,6 +73,7 @@ func (v *visit) whole() {
 	if v.s.Failure != nil && v.s.Failure.Op == wire.OpDial || v.ctx.Err() != nil {
 		return
 	}
+	v.handshakeAgain()
 	if v.main != nil {
 		v.withoutName()
 		v.otherKey()
@@ -224,6 +225,22 @@ func (v *visit) tlsOf(c *wire.Conversation, into **wire.TLSState, err error) *TL
 	}
 	return nil
 }
+
+// handshakeAgain tries a handshake once more that ended without a word: a server may hang
+// up for a limit once; one that does so on every hello does not speak TLS.
+func (v *visit) handshakeAgain() {
+	f := v.s.Failure
+	if f == nil || f.Step != "handshake" || !hungUp(f) {
+		return
+	}
+	var state *wire.TLSState
+	if again := v.handshake(wire.TLSOffer{}, &state); again.Failure != nil && again.Failure.Op == f.Op && hungUp(again.Failure) {
+		f.Twice, v.s.TLS.Failure.Twice = true, true
+	}
+}
+
+// hungUp says that a connection was closed on us, or reset.
+func hungUp(f *Failure) bool { return f.Kind == wire.Closed || f.Kind == wire.Reset }
 
 // toTLS goes the shortest way to where a handshake is due, in the clear.
 func (v *visit) toTLS(caller wire.Caller) (*wire.Conversation, error) {
