@@ -7,34 +7,37 @@ import (
 	"herald/wire"
 )
 
-// collect writes what is done. Siblings wait for each other, so that a target is written
-// whole or not at all.
+// collect writes what is done, until there is no more; the first error of the sink ends the run.
 func (r *run) collect(ctx context.Context, sink Sink, cancel context.CancelCauseFunc) error {
 	var failed error
+	fail := func(err error) {
+		if err != nil && failed == nil {
+			failed = err
+			cancel(err)
+		}
+	}
+	var flush func() // nil where the sink holds nothing back
+	if f, ok := sink.(Flusher); ok {
+		flush = func() {
+			if failed == nil {
+				fail(f.Flush())
+			}
+		}
+	}
 	var progress Progress
-	siblings := map[uint64][]*Service{}
+	incomplete := families{}
 	enough := false
 	for {
-		found, more := r.next(sink, &failed)
+		found, more := r.next(flush)
 		if !more {
-			break
+			return failed
 		}
 		if failed != nil || enough || found.Failure != nil && found.Failure.Kind == wire.Canceled && ctx.Err() != nil {
 			continue // not looked at to the end: nothing is said of it
 		}
-		family := []*Service{found}
-		if found.Siblings > 1 {
-			at := found.Target.Position
-			family = append(siblings[at], found)
-			if len(family) < found.Siblings {
-				siblings[at] = family
-				continue
-			}
-			delete(siblings, at)
-		}
-		for _, one := range family {
-			if failed = sink.Write(ctx, one); failed != nil {
-				cancel(failed)
+		for _, one := range incomplete.add(found) {
+			if err := sink.Write(ctx, one); err != nil {
+				fail(err)
 				break
 			}
 			progress.add(one)
@@ -47,18 +50,36 @@ func (r *run) collect(ctx context.Context, sink Sink, cancel context.CancelCause
 			cancel(ErrEnough)
 		}
 	}
-	return failed
+}
+
+// families are endpoints of targets that have several, by the target's position. They wait for
+// each other, so that a target is written whole or not at all.
+type families map[uint64][]*Service
+
+// add returns all endpoints of the target where this one was the last, none before.
+func (f families) add(found *Service) []*Service {
+	if found.Siblings <= 1 {
+		return []*Service{found}
+	}
+	at := found.Target.Position
+	family := append(f[at], found)
+	if len(family) < found.Siblings {
+		f[at] = family
+		return nil
+	}
+	delete(f, at)
+	return family
 }
 
 // next waits for what is done. A sink that holds lines back hands them on before a long wait:
 // where results come one by one and fast, to write each by itself would cost as much as to make it.
-func (r *run) next(sink Sink, failed *error) (*Service, bool) {
+func (r *run) next(flush func()) (*Service, bool) {
 	select {
 	case found, more := <-r.done:
 		return found, more
 	default:
 	}
-	if f, ok := sink.(Flusher); ok && *failed == nil {
+	if flush != nil {
 		now := time.Now()
 		if early := heldBack - now.Sub(r.flushed); early > 0 {
 			r.pause.Reset(early)
@@ -70,7 +91,7 @@ func (r *run) next(sink Sink, failed *error) (*Service, bool) {
 			}
 		}
 		r.flushed = now
-		*failed = f.Flush()
+		flush()
 	}
 	found, more := <-r.done
 	return found, more

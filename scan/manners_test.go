@@ -196,6 +196,17 @@ func TestRunEnds(t *testing.T) {
 			}
 		})
 	})
+	t.Run("what the sink holds back cannot be written", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			full := errors.New("no space left on device")
+			sink := unflushable{sinkOf(new([]*Service)), full}
+			began := time.Now()
+			err := New(Options{Caller: wire.Caller{Transport: silent()}, Workers: 16}).Run(t.Context(), endlessTargets, sink)
+			if took := time.Since(began); err != full || took > 6*time.Second {
+				t.Errorf("it ends with %v after %s", err, took)
+			}
+		})
+	})
 	t.Run("drained when all was begun", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			drain := make(chan struct{})
@@ -238,6 +249,14 @@ func TestRunEnds(t *testing.T) {
 		})
 	})
 }
+
+// unflushable is a sink that takes services and cannot hand them on.
+type unflushable struct {
+	Sink
+	err error
+}
+
+func (u unflushable) Flush() error { return u.err }
 
 // What becomes due between two looks at the clock is woken up for all the same: with
 // nothing else under way a scan with a rate would stand still for ever.
