@@ -34,14 +34,11 @@ func (w *walk) ask(c *call, security wire.Security) {
 			continue
 		}
 		p := w.byName[name]
-		if p == nil || contains(w.tried, name) {
+		if p == nil || slices.Contains(w.tried, name) {
 			continue
 		}
 		if c == nil {
-			if c = w.connect(security, "a question needs a fresh connection"); c == nil || c.Failure() != nil {
-				if c != nil {
-					w.hangUp(c, nil)
-				}
+			if c = w.usable(w.connect(security, "a question needs a fresh connection")); c == nil {
 				break
 			}
 		}
@@ -108,14 +105,11 @@ func (w *walk) overhear(c *call, answer []byte, asked string, security wire.Secu
 		if i == mostTries || next.like < probes.Likely {
 			break
 		}
-		if contains(w.tried, other) {
+		if slices.Contains(w.tried, other) {
 			continue
 		}
-		again := w.connect(security, "the answer was somebody else's")
-		if again == nil || again.Failure() != nil {
-			if again != nil {
-				w.hangUp(again, nil)
-			}
+		again := w.usable(w.connect(security, "the answer was somebody else's"))
+		if again == nil {
 			break
 		}
 		if !next.probe.Info().Asks {
@@ -181,11 +175,11 @@ func (w *walk) questions(security wire.Security) []string {
 			order = append(order, e.Protocol)
 		}
 	}
-	if contains(order, probes.JetDirect.Info().Name) {
+	if slices.Contains(order, probes.JetDirect.Info().Name) {
 		return []string{probes.JetDirect.Info().Name} // a printer prints every other question
 	}
 	for i, name := range guesses {
-		if !contains(order, name) {
+		if !slices.Contains(order, name) {
 			order = append(order, name)
 		}
 		if i == 0 && security == wire.Plain {

@@ -24,7 +24,7 @@ type Checkpoint struct {
 	state  checkpointFile
 
 	mu    sync.Mutex
-	open  map[uint64]int  // positions begun and not written: 1 each
+	open  map[uint64]int  // positions begun and not yet written whole: 1, and 1 more for each sibling that is written
 	next  uint64          // behind the last position begun
 	low   uint64          // everything before it is written
 	above map[uint64]bool // written, at low or behind it

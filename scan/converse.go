@@ -51,7 +51,7 @@ func (w *walk) letSpeak(c *call, p probes.Probe, why string) {
 		w.settled = true
 		w.service.Protocol, w.service.Security = protocol, o.Security
 	}
-	if o.Then != "" && o.After == nil && (o.Then == name || !contains(w.tried, o.Then)) {
+	if o.Then != "" && o.After == nil && (o.Then == name || !slices.Contains(w.tried, o.Then)) {
 		w.follow(o)
 	}
 }
@@ -64,11 +64,8 @@ func (w *walk) follow(o *probes.Observation) {
 		return
 	}
 	settled, failure := w.settled, w.service.Failure
-	c := w.connect(o.Security, "the answers to "+o.Probe+" suggest "+o.Then)
-	if c == nil || c.Failure() != nil {
-		if c != nil {
-			w.hangUp(c, nil)
-		}
+	c := w.usable(w.connect(o.Security, "the answers to "+o.Probe+" suggest "+o.Then))
+	if c == nil {
 		w.service.Failure = failure
 		return
 	}

@@ -18,7 +18,7 @@ type work struct {
 	going    int // of these, those that are not excluded
 }
 
-// manners of the dispatcher: how much at once goes where.
+// courtesy is how much at once goes where.
 type courtesy struct {
 	perHost int           // endpoints of one address at once
 	perMail int           // of these, on mail ports

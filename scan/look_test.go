@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -79,7 +80,7 @@ func TestPrintersAreAskedOneQuestion(t *testing.T) {
 		t.Errorf("on port 9100 the questions are %q", order)
 	}
 	w.service.Expected = nil
-	if order := w.questions(wire.Plain); len(order) < 5 || order[0] != "http" || contains(order, "jetdirect") {
+	if order := w.questions(wire.Plain); len(order) < 5 || order[0] != "http" || slices.Contains(order, "jetdirect") {
 		t.Errorf("on a port that promises nothing the questions are %q", order)
 	}
 }

@@ -89,16 +89,15 @@ func Ports() []*KnownPort {
 // PortNamed is what is known of a port, nil for nothing.
 func PortNamed(number uint16) *KnownPort { return knownPorts()[number] }
 
-// mission are the ports of mail, news, web, file transfer and proxies: what is looked at
+// usualPorts are the ports of mail, news, web, file transfer and proxies: what is looked at
 // where nobody says which.
-var mission = []uint16{20, 21, 22, 25, 80, 110, 119, 143, 443, 465, 563, 587, 990, 993, 995, 1080, 3128, 4190, 8008, 8080, 8088, 8443}
+var usualPorts = []uint16{20, 21, 22, 25, 80, 110, 119, 143, 443, 465, 563, 587, 990, 993, 995, 1080, 3128, 4190, 8008, 8080, 8088, 8443}
 
 // PortGroup are the ports of a group, sorted; nil for an unknown name. "all" is every known
 // port, "default" what is looked at where nobody says which.
 func PortGroup(name string) []uint16 {
-	switch name {
-	case "default":
-		return slices.Clone(mission)
+	if name == "default" {
+		return slices.Clone(usualPorts)
 	}
 	var group []uint16
 	for _, p := range Ports() {

@@ -7,9 +7,11 @@
 package scan
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"go4.org/netipx"
@@ -75,34 +77,18 @@ func New(o Options) *Scanner {
 		s.resolver = &resolve.Cached{Of: resolve.Network{}}
 	}
 	for _, p := range probes.All() {
-		if name := p.Info().Name; len(o.Only) == 0 || contains(o.Only, name) {
+		if name := p.Info().Name; len(o.Only) == 0 || slices.Contains(o.Only, name) {
 			s.probes = append(s.probes, p)
 			s.byName[name] = p
 		}
 	}
 	s.byName[probes.Line.Info().Name] = probes.Line
-	s.options.Workers = max(1, orElse(o.Workers, 256))
-	s.options.PerHost = max(1, orElse(o.PerHost, 8))
-	s.options.PerMail = max(1, orElse(o.PerMail, 1))
-	s.options.Timeout = orElse(o.Timeout, 20*time.Second)
-	s.options.Patience = orElse(o.Patience, 6500*time.Millisecond)
+	s.options.Workers = max(1, cmp.Or(o.Workers, 256))
+	s.options.PerHost = max(1, cmp.Or(o.PerHost, 8))
+	s.options.PerMail = max(1, cmp.Or(o.PerMail, 1))
+	s.options.Timeout = cmp.Or(o.Timeout, 20*time.Second)
+	s.options.Patience = cmp.Or(o.Patience, 6500*time.Millisecond)
 	return s
-}
-
-func orElse[T int | time.Duration](v, otherwise T) T {
-	if v == 0 {
-		return otherwise
-	}
-	return v
-}
-
-func contains(all []string, one string) bool {
-	for _, s := range all {
-		if s == one {
-			return true
-		}
-	}
-	return false
 }
 
 // Resolve gives the endpoints of a target: one for each address of its name. A name that
