@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -11,55 +12,60 @@ import (
 func ParsePorts(text string) ([]uint16, error) {
 	var ports []uint16
 	seen := map[uint16]bool{}
-	add := func(p uint16) {
-		if !seen[p] {
-			seen[p] = true
-			ports = append(ports, p)
-		}
-	}
 	for word := range strings.SplitSeq(text, ",") {
 		word = strings.TrimSpace(word)
-		from, to, isRange := strings.Cut(word, "-")
-		switch {
-		case word == "":
+		if word == "" {
 			return nil, fmt.Errorf("ports %q: nothing between two commas", text)
-		case isNumber(word):
-			p, err := parsePort(word)
-			if err != nil {
-				return nil, err
-			}
-			add(p)
-		case isRange && (from == "" || isNumber(from)) && (to == "" || isNumber(to)):
-			first, last := uint16(1), uint16(65535)
-			var err error
-			if from != "" {
-				if first, err = parsePort(from); err != nil {
-					return nil, err
-				}
-			}
-			if to != "" {
-				if last, err = parsePort(to); err != nil {
-					return nil, err
-				}
-			}
-			if last < first {
-				return nil, fmt.Errorf("port range %q ends before it begins", word)
-			}
-			for p := int(first); p <= int(last); p++ {
-				add(uint16(p))
-			}
-		default:
-			named := PortGroup(strings.ToLower(word))
-			if named == nil {
-				named = PortsOf(strings.ToLower(word))
-			}
-			if named == nil {
-				return nil, fmt.Errorf("unknown port %q: write a number, a range like 1000-1010, a name like imaps, or a group: %s", word, strings.Join(PortGroups(), ", "))
-			}
-			for _, p := range named {
-				add(p)
+		}
+		meant, err := portsMeant(word)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range meant {
+			if !seen[p] {
+				seen[p] = true
+				ports = append(ports, p)
 			}
 		}
+	}
+	return ports, nil
+}
+
+// portsMeant are the ports that one word of a list means.
+func portsMeant(word string) ([]uint16, error) {
+	from, to, isRange := strings.Cut(word, "-")
+	switch {
+	case isNumber(word):
+		p, err := parsePort(word)
+		return []uint16{p}, err
+	case isRange && (from == "" || isNumber(from)) && (to == "" || isNumber(to)):
+		return portRange(word, cmp.Or(from, "1"), cmp.Or(to, "65535"))
+	}
+	name := strings.ToLower(word)
+	if group := PortGroup(name); group != nil {
+		return group, nil
+	}
+	if named := PortsOf(name); named != nil {
+		return named, nil
+	}
+	return nil, fmt.Errorf("unknown port %q: write a number, a range like 1000-1010, a name like imaps, or a group: %s", word, strings.Join(PortGroups(), ", "))
+}
+
+func portRange(word, from, to string) ([]uint16, error) {
+	first, err := parsePort(from)
+	if err != nil {
+		return nil, err
+	}
+	last, err := parsePort(to)
+	if err != nil {
+		return nil, err
+	}
+	if last < first {
+		return nil, fmt.Errorf("port range %q ends before it begins", word)
+	}
+	var ports []uint16
+	for p := int(first); p <= int(last); p++ {
+		ports = append(ports, uint16(p))
 	}
 	return ports, nil
 }

@@ -38,15 +38,10 @@ func ParseSpec(text string) (Spec, error) {
 		if err := s.takeScheme(scheme); err != nil {
 			return s, err
 		}
-		if u, err := url.Parse(text); err == nil && (u.Path != "" || u.RawQuery != "" || u.User != nil) && strings.ContainsAny(after, "/?@") {
-			if u.User != nil {
-				return s, fmt.Errorf("target %q: a user name does not belong into a target; herald never logs in by itself", text)
-			}
-			if u.Path == "/" || s.Protocol == "http" {
-				after = u.Host
-			}
+		var err error
+		if rest, err = s.authority(after); err != nil {
+			return s, err
 		}
-		rest = after
 	}
 	host, ports, err := splitHostPorts(rest)
 	if err != nil {
@@ -102,6 +97,22 @@ func isProtocol(name string) bool {
 	return slices.ContainsFunc(Ports(), func(p *KnownPort) bool {
 		return slices.ContainsFunc(p.Expected, func(e Expected) bool { return e.Protocol == name })
 	})
+}
+
+// authority is the host and port of an URL, rest being what stands behind "://" in it. The path
+// of a web page is left out; another one stays, for the host's check to refuse.
+func (s *Spec) authority(rest string) (string, error) {
+	u, err := url.Parse(s.Text)
+	if err != nil || u.Path == "" && u.RawQuery == "" && u.User == nil || !strings.ContainsAny(rest, "/?@") {
+		return rest, nil
+	}
+	if u.User != nil {
+		return "", fmt.Errorf("target %q: a user name does not belong into a target; herald never logs in by itself", s.Text)
+	}
+	if u.Path == "/" || s.Protocol == "http" {
+		return u.Host, nil
+	}
+	return rest, nil
 }
 
 // usualPort is the port of an URL's scheme that names none: IANA's service of that name,
