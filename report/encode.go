@@ -13,6 +13,7 @@ import (
 
 	"herald/fingerprint"
 	"herald/scan"
+	"herald/wire"
 )
 
 // appendRecord appends the line that [json.Marshal] and appendSafe would make of [RecordOf], byte
@@ -54,17 +55,7 @@ func appendRecord(b []byte, s *scan.Service) ([]byte, error) {
 		}
 		b = appendSafe(append(b, `,"tls":`...), text)
 	}
-	if f := s.Failure; f != nil {
-		b = append(b, `,"failure":{"op":`...)
-		b = appendString(b, string(f.Op))
-		b = append(b, `,"kind":`...)
-		b = appendString(b, string(f.Kind))
-		b = number(b, `,"alert":`, int(f.Alert))
-		if f.Err != nil {
-			b = member(b, `,"text":`, readable([]byte(f.Err.Error())))
-		}
-		b = append(b, '}')
-	}
+	b = appendFailure(b, s.Failure)
 	b = member(b, `,"stub":`, s.Stub())
 	if ms := greetingMS(s.Greeting); ms != 0 {
 		b = appendFloat(append(b, `,"greeting_ms":`...), ms)
@@ -166,6 +157,21 @@ func appendEvidence(b []byte, s *scan.Service) []byte {
 		b = append(b, ']')
 	}
 	return b
+}
+
+func appendFailure(b []byte, f *wire.Failure) []byte {
+	if f == nil {
+		return b
+	}
+	b = append(b, `,"failure":{"op":`...)
+	b = appendString(b, string(f.Op))
+	b = append(b, `,"kind":`...)
+	b = appendString(b, string(f.Kind))
+	b = number(b, `,"alert":`, int(f.Alert))
+	if f.Err != nil {
+		b = member(b, `,"text":`, readable([]byte(f.Err.Error())))
+	}
+	return append(b, '}')
 }
 
 // isReadable says whether the readable form is the text itself.

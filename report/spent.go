@@ -85,6 +85,20 @@ func (h *host) answersEverything() bool {
 	return h.asked >= many && h.open == h.asked && 2*h.odd >= h.asked
 }
 
+// suspicions are lines for people about addresses that answer everything.
+func (p *Spent) suspicions() (lines []string) {
+	const shown = 10 // addresses
+	all := p.answerEverything()
+	for _, addr := range all[:min(len(all), shown)] {
+		h := p.hosts[addr]
+		lines = append(lines, fmt.Sprintf("%s accepts connections on all %d ports, and %d are not what the port promises, or not understood: a honeypot or a middlebox may answer for them all", addr, h.asked, h.odd))
+	}
+	if n := len(all) - shown; n > 0 {
+		lines = append(lines, fmt.Sprintf("and %d more addresses like that", n))
+	}
+	return lines
+}
+
 // answerEverything are the addresses that do, in order.
 func (p *Spent) answerEverything() (all []netip.Addr) {
 	for addr, h := range p.hosts {

@@ -65,21 +65,12 @@ func (t *Table) Close() error {
 			counts = append(counts, fmt.Sprintf("%d %s", n, v))
 		}
 	}
-	_, err := fmt.Fprintf(t.w, "%d %s: %s\n", t.total, plural(t.total, "endpoint"), strings.Join(counts, ", "))
-	if spent := t.spent.String(); err == nil && spent != "" {
-		_, err = fmt.Fprintln(t.w, spent)
+	summary := []string{fmt.Sprintf("%d %s: %s", t.total, plural(t.total, "endpoint"), strings.Join(counts, ", "))}
+	if spent := t.spent.String(); spent != "" {
+		summary = append(summary, spent)
 	}
-	everything := t.spent.answerEverything()
-	const shown = 10 // addresses
-	for _, addr := range everything[:min(len(everything), shown)] {
-		if err == nil {
-			h := t.spent.hosts[addr]
-			_, err = fmt.Fprintf(t.w, "%s accepts connections on all %d ports, and %d are not what the port promises, or not understood: a honeypot or a middlebox may answer for them all\n", addr, h.asked, h.odd)
-		}
-	}
-	if n := len(everything) - shown; n > 0 && err == nil {
-		_, err = fmt.Fprintf(t.w, "and %d more addresses like that\n", n)
-	}
+	summary = append(summary, t.spent.suspicions()...)
+	_, err := io.WriteString(t.w, strings.Join(summary, "\n")+"\n")
 	return err
 }
 

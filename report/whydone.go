@@ -10,6 +10,7 @@ import (
 
 	"herald/probes"
 	"herald/scan"
+	"herald/wire"
 )
 
 // connections tells each connection: the steps with their reasons, and what was said.
@@ -45,7 +46,7 @@ func (e *explainer) connections(s *scan.Service) {
 	}
 }
 
-// exchange shows what was said on a connection: a long message by its first lines.
+// exchange shows what was said on a connection, and how it ended.
 func (e *explainer) exchange(o *probes.Observation) {
 	record := o.Exchange()
 	for _, event := range record.Events {
@@ -55,24 +56,26 @@ func (e *explainer) exchange(o *probes.Observation) {
 		case '!':
 			e.line(8, e.paint("! "+event.TLS.VersionName()+" "+event.TLS.CipherName(), text.FgYellow))
 		default:
-			colour, most := text.FgCyan, 4
-			if event.Mark == '>' {
-				colour, most = text.FgGreen, 2 // our own words are always the same
-			}
-			lines := bytes.SplitAfter(event.Data, []byte("\n"))
-			if n := len(lines); n > 0 && len(lines[n-1]) == 0 {
-				lines = lines[:n-1]
-			}
-			for i, l := range lines {
-				if i == most && len(lines) > most+1 {
-					e.line(8, e.paint(fmt.Sprintf("%c … %d more lines", event.Mark, len(lines)-most), text.Faint))
-					break
-				}
-				e.line(8, e.paint(string(event.Mark)+" ", text.Faint)+e.paint(text.Snip(Printable(string(l), 400), e.Width-10, "…"), colour))
-			}
+			e.message(event)
 		}
 	}
 	if end := record.End; end != "" && end != "left" {
 		e.line(8, e.paint(". "+end, text.Faint))
+	}
+}
+
+// message shows what one side said, by its first lines.
+func (e *explainer) message(m wire.Event) {
+	colour, most := text.FgCyan, 4
+	if m.Mark == '>' {
+		colour, most = text.FgGreen, 2 // our own words are always the same
+	}
+	lines := slices.Collect(bytes.Lines(m.Data))
+	for i, l := range lines {
+		if i == most && len(lines) > most+1 {
+			e.line(8, e.paint(fmt.Sprintf("%c … %d more lines", m.Mark, len(lines)-most), text.Faint))
+			break
+		}
+		e.line(8, e.paint(string(m.Mark)+" ", text.Faint)+e.paint(text.Snip(Printable(string(l), 400), e.Width-10, "…"), colour))
 	}
 }
