@@ -130,7 +130,12 @@ func (j *judge) claim(where, text, host, protocol, security string, port uint16,
 			}
 		}
 	}
-	if !found {
+	if found {
+		return
+	}
+	if addrs, v4, v6 := resolve.Addresses(j.ctx, j.dns, host); len(addrs) == 0 && v4.Absent() && v6.Absent() && !isAddress(host) {
+		j.fail(where, "promises %s on %s:%d, and %s has no address", protocol, host, port, host).sev(Medium).with(text).fix("mend the name, or withdraw the promise")
+	} else {
 		j.unknown(where, "gather again", "promises %s on %s:%d, which was not asked", protocol, host, port).with(text)
 	}
 }
@@ -213,7 +218,7 @@ func (j *judge) autoconfig() {
 			continue
 		}
 		for _, s := range servers {
-			host := strings.ReplaceAll(s.Host, "%emaildomain%", j.domain())
+			host := asciiName(strings.ReplaceAll(s.Host, "%emaildomain%", j.domain()))
 			text := fmt.Sprintf("%s %s:%d %s", s.Type, host, s.Port, s.Socket)
 			if strings.EqualFold(s.Socket, "plain") {
 				j.warn(d.URL, "%s: a password in the clear", text).sev(Medium).fix("socketType SSL")

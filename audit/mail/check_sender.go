@@ -44,8 +44,10 @@ func (j *judge) spfOne() {
 	case len(t.records) > 1:
 		j.fail(j.domain(), "%d records: receivers take that for an error", len(t.records)).with(t.records...).fix("join them into one")
 	case len(t.records) == 0 && len(near) > 0:
-		j.fail(j.domain(), "a record that does not begin with v=spf1 and a space").with(near...).fix("write it right")
+		j.fail(j.domain(), "a record that does not begin with v=spf1 and a space").with(near...).fix("begin it so, without a space or a quote before; until then there is none")
 	case len(t.records) == 0 && j.hidden(j.domain(), a):
+	case len(t.records) == 0 && j.takesNoMail():
+		j.fail(j.domain(), "none").fix("say that nobody sends for the domain, or who does").record("%s. IN TXT \"v=spf1 -all\"", j.domain())
 	case len(t.records) == 0:
 		j.fail(j.domain(), "none").fix("say who sends for the domain").record("%s. IN TXT \"v=spf1 mx -all\"", j.domain())
 	case len(near) > 0:
@@ -60,17 +62,23 @@ func (j *judge) spfSyntax() {
 	if t == nil {
 		return
 	}
+	nobody, trace, forAll := j.spfForAll()
+	ofRedirect := map[bool]string{true: ", by a redirect", false: ""}[t.redirect]
 	switch {
 	case len(t.errors) > 0:
 		j.fail(j.domain(), "%s", strings.Join(t.errors, "; ")).with(t.lines...).fix("receivers take that for a permanent error; mend the record")
-	case t.all == "+":
-		j.fail(j.domain(), "+all lets everybody send").sev(Critical).with(t.record).fix("end it in -all or ~all")
-	case t.all == "?":
-		j.warn(j.domain(), "?all says nothing about others").sev(Medium).with(t.record).fix("end it in -all or ~all")
-	case t.all == "" && !t.redirect:
+	case t.last == "+":
+		j.fail(j.domain(), "+all%s lets everybody send", ofRedirect).sev(Critical).with(t.lines...).fix("end it in -all or ~all")
+	case forAll:
+		j.fail(j.domain(), "lets everybody send: %s, which nobody has, gets pass", nobody).sev(Critical).with(t.lines...).with(trace...).fix("take out the term that matches all addresses")
+	case t.last == "?":
+		j.warn(j.domain(), "?all%s says nothing about others", ofRedirect).sev(Medium).with(t.lines...).fix("end it in -all or ~all")
+	case t.last == "" && t.redirect && !t.macros && len(t.unknown) == 0:
+		j.warn(j.domain(), "the redirect leads to a record that ends in no all: that is ?all").sev(Medium).with(t.lines...).fix("end that record in -all or ~all")
+	case t.last == "" && !t.redirect:
 		j.warn(j.domain(), "neither all nor a redirect: that is ?all").sev(Medium).with(t.record).fix("end it in -all or ~all").record("%s. IN TXT %q", j.domain(), t.record+" -all")
 	case len(t.warnings) > 0:
-		j.warn(j.domain(), "%s", strings.Join(t.warnings, "; ")).sev(Low).with(t.lines...)
+		j.warn(j.domain(), "%s", strings.Join(t.warnings, "; ")).sev(Low).with(t.lines...).fix("take that term out of the record")
 	default:
 		j.pass(j.domain(), "ends in %s", map[bool]string{true: "a redirect", false: t.all + "all"}[t.redirect]).with(t.lines...)
 	}
@@ -279,24 +287,26 @@ func (j *judge) dmarcRecords() {
 		}
 	case slices.Contains(w.failed, "_dmarc."+j.domain()):
 		j.unresolved(j.domain(), j.lookup("_dmarc."+j.domain(), dns.TypeTXT))
-	case r == nil && len(malformed) > 0:
-		j.fail(j.domain(), "a record that is none: v=DMARC1 must come first").with(malformed...).fix("write it right").record("_dmarc.%s. IN TXT \"v=DMARC1; p=none; rua=mailto:postmaster@%s\"", j.domain(), j.domain())
+	case r == nil && slices.ContainsFunc(malformed, resembles("dmarc")):
+		j.fail(j.domain(), "a record that is none: v=DMARC1 must come first, in these letters, and a semicolon after it").with(malformed...).fix("write it right: until then there is none").record("_dmarc.%s. IN TXT \"v=DMARC1; p=none; rua=mailto:postmaster@%s\"", j.domain(), j.domain())
 	case r == nil && len(w.failed) > 0:
 		j.unknown(j.domain(), "ask again", "could not be looked up").with(w.failed...)
 	case r == nil && apex:
 		j.fail(j.domain(), "a record in the wrong place: it must stand at _dmarc.%s", j.domain()).fix("move it")
 	case r == nil && j.hidden(j.domain(), j.lookup("_dmarc."+j.domain(), dns.TypeTXT)):
+	case r == nil && j.takesNoMail():
+		j.fail(j.domain(), "none, here or above (%d questions)", w.queries).fix("publish one; where nobody sends for the domain, it can refuse all").record("_dmarc.%s. IN TXT \"v=DMARC1; p=reject\"", j.domain())
 	case r == nil:
-		j.fail(j.domain(), "none, here or above (%d questions)", w.queries).fix("publish one, to begin with for the reports alone").record("_dmarc.%s. IN TXT \"v=DMARC1; p=none; rua=mailto:postmaster@%s\"", j.domain(), j.domain())
+		j.fail(j.domain(), "none, here or above (%d questions)", w.queries).with(malformed...).fix("publish one, to begin with for the reports alone").record("_dmarc.%s. IN TXT \"v=DMARC1; p=none; rua=mailto:postmaster@%s\"", j.domain(), j.domain())
 	case len(r.problems) > 0:
 		f := j.fail(r.at, "%s", strings.Join(r.problems, "; ")).with(r.text).fix("write it right")
 		if len(r.wrong) > 0 {
 			f.Text += map[bool]string{true: "; receivers take the record for p=none", false: "; receivers take no notice of the record"}[r.reports()]
 		}
 	case r.tags["p"] == "" && !r.reports():
-		j.fail(r.at, "neither p nor rua: receivers take no notice of the record").with(r.text).fix("say p=none, or better").record("_dmarc.%s. IN TXT %q", r.at, withPolicy(r.text, "none"))
+		j.fail(r.at, "neither p nor rua: receivers take no notice of the record").with(r.text).fix("say p=none, or better").record("_dmarc.%s. IN TXT %q", r.at, withTag(r.text, "p", "none"))
 	case r.tags["p"] == "":
-		j.warn(r.at, "no p: taken as none").sev(Medium).with(r.text).fix("say p=none, or better").record("_dmarc.%s. IN TXT %q", r.at, withPolicy(r.text, "none"))
+		j.warn(r.at, "no p: taken as none").sev(Medium).with(r.text).fix("say p=none, or better").record("_dmarc.%s. IN TXT %q", r.at, withTag(r.text, "p", "none"))
 	default:
 		f := j.pass(r.at, "%s", r.text)
 		if !own {
@@ -344,24 +354,63 @@ func (j *judge) dmarcEffect() {
 		differs = append(differs, "by RFC 7489 pct="+pct+" limits it; RFC 9989 has removed pct")
 	}
 	if effective == "none" || effective == "" {
-		j.warn(j.domain(), "%s: nothing is refused", text).with(r.text).with(differs...).fix("when the reports show that your own mail passes: p=quarantine, then p=reject").
-			record("_dmarc.%s. IN TXT %q", r.at, withPolicy(r.text, "quarantine"))
+		f := j.warn(j.domain(), "%s: nothing is refused", text).with(r.text).with(differs...).fix("when the reports show that your own mail passes: p=quarantine, then p=reject")
+		switch tag := r.decisive(own, exists); {
+		case stated == "quarantine" || stated == "reject":
+			f.fix("when the reports show that your own mail passes: take t=y away").record("_dmarc.%s. IN TXT %q", r.at, withTag(r.text, "t", ""))
+		case tag == "p":
+			f.record("_dmarc.%s. IN TXT %q", r.at, withTag(r.text, "p", "quarantine"))
+		default:
+			f.fix("when the reports show that your own mail passes: %s=quarantine, then %s=reject, or a record of its own at _dmarc.%s", tag, tag, j.domain()).record("_dmarc.%s. IN TXT %q", r.at, withTag(r.text, tag, "quarantine"))
+		}
+	} else if pct, ok := r.tags["pct"]; ok && pct != "100" {
+		j.warn(j.domain(), "%s; receivers that still follow RFC 7489 heed it for %s %% of the mail", text, pct).sev(Low).with(r.text).with(differs...).
+			fix("take pct away; to try a policy, say t=y").record("_dmarc.%s. IN TXT %q", r.at, withTag(r.text, "pct", ""))
 	} else {
 		j.pass(j.domain(), "%s", text).with(r.text).with(differs...)
 	}
 	j.dmarcReports(r)
 }
 
-// withPolicy is the record with another p.
-func withPolicy(text, policy string) string {
-	parts := strings.Split(text, ";")
-	for i, part := range parts {
-		if name, _, ok := strings.Cut(part, "="); ok && strings.TrimSpace(strings.ToLower(name)) == "p" {
-			parts[i] = " p=" + policy
-			return strings.Join(parts, ";")
+// withTag is the record with another value of a tag, or without it where that is "".
+func withTag(text, tag, value string) string {
+	var parts []string
+	done := value == ""
+	for _, part := range strings.Split(strings.TrimRight(text, "; "), ";") {
+		if name, _, ok := strings.Cut(part, "="); ok && strings.TrimSpace(strings.ToLower(name)) == tag {
+			if done {
+				continue
+			}
+			part, done = " "+tag+"="+value, true
+		}
+		parts = append(parts, part)
+		if strings.Join(strings.Fields(part), "") == "v=DMARC1" && !done && !hasTag(text, tag) {
+			parts, done = append(parts, " "+tag+"="+value), true
 		}
 	}
-	return strings.Replace(text, "v=DMARC1", "v=DMARC1; p="+policy, 1)
+	return strings.Join(parts, ";")
+}
+
+func hasTag(text, tag string) bool {
+	return slices.ContainsFunc(strings.Split(text, ";"), func(part string) bool {
+		name, _, ok := strings.Cut(part, "=")
+		return ok && strings.TrimSpace(strings.ToLower(name)) == tag
+	})
+}
+
+// resembles says whether a text was meant for a record of that kind, by the letters behind
+// v=; others come from a wildcard, or stand there by mistake.
+func resembles(kind string) func(string) bool {
+	return func(text string) bool {
+		head := strings.ToLower(strings.Join(strings.Fields(text), ""))
+		return strings.Contains(head[:min(len(head), 24)], "v="+kind) || strings.Contains(head, ";v="+kind)
+	}
+}
+
+// takesNoMail says that the domain publishes a null MX.
+func (j *judge) takesNoMail() bool {
+	_, list := j.mxRecords()
+	return isNull(list)
 }
 
 func (j *judge) dmarcReports(r *dmarcRecord) {

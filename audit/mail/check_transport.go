@@ -28,8 +28,12 @@ func (j *judge) danes() {
 		d := j.daneOf(s)
 		switch {
 		case d.answer.Status == resolve.Unasked && len(d.answer.Name) == 0:
+		case d.answer.Status == resolve.Bogus && isMX(s) && d.insecureBase == "":
+			j.fail(s.Where(), "the TLSA records do not validate (bogus): senders that know DANE do not deliver").sev(Critical).with(d.answer.Reason).fix("mend the zone's signatures")
 		case !d.answer.Known():
-			j.unresolved(s.Where(), d.answer)
+			if j.unresolved(s.Where(), d.answer); isMX(s) && d.insecureBase == "" && d.answer.Status != resolve.Unasked {
+				j.findings[len(j.findings)-1].Text += "; while that lasts, senders that know DANE hold mail back (RFC 7672, 2.1.2)"
+			}
 		case d.answer.Absent():
 			if isMX(s) {
 				j.na(s.Where(), "no TLSA records")
@@ -69,6 +73,8 @@ func (j *judge) daneAt(s *Service, d dane) {
 			j.unknown(s.Where(), "ask again", "the record fits; whether it counts is not known: %s", because).with(records)
 		} else if !j.f.Trusted && !slices.ContainsFunc(j.f.Answers, func(a resolve.Answer) bool { return a.Authentic }) {
 			j.unknown(s.Where(), "ask a validating resolver that you trust: --dns ADDRESS", "the record fits; whether it is signed our resolver does not say").with(records)
+		} else if d.insecureMX {
+			j.warn(s.Where(), "the record fits; but %s: not every sender heeds it then", because).with(records).fix("sign %s with DNSSEC", j.domain()).sev(Medium)
 		} else {
 			j.fail(s.Where(), "the record fits, and does not count: %s", because).with(records).fix("sign the zones with DNSSEC, or remove the records").sev(Medium)
 		}
@@ -145,6 +151,9 @@ func (j *judge) mtaSTS() {
 		return
 	case j.hidden(where, j.lookup(where, dns.TypeTXT)):
 		return
+	case len(list) == 0 && slices.ContainsFunc(j.lookup(where, dns.TypeTXT).Texts(), resembles("sts")):
+		j.fail(where, "a record that is none: v=STSv1 must come first, in these letters, and a semicolon after it").with(j.lookup(where, dns.TypeTXT).Texts()...).fix("write it right: until then senders look no further").
+			record("%s. IN TXT \"v=STSv1; id=%s\"", where, j.at.Format("20060102150405"))
 	case len(list) == 0 && d != nil && d.Status == 200:
 		j.warn(where, "a policy is served, and no record announces it: senders do not look").with(d.Body).fix("publish the record").record("%s. IN TXT \"v=STSv1; id=%s\"", where, j.at.Format("20060102150405"))
 		return
@@ -217,20 +226,27 @@ func (j *judge) stsDocument(d *Document) {
 
 func (j *judge) stsAgainstMX(url, body string, p stsPolicy) {
 	a, mx := j.mxRecords()
+	if !a.Known() {
+		j.unresolved(url, a)
+		return
+	}
 	var uncovered, hosts []string
 	for _, rr := range mx {
-		host := bare(dns.CanonicalName(rr.Mx))
-		if host == "." { // D2 tells
-			continue
+		if host := bare(dns.CanonicalName(rr.Mx)); host != "." { // D2 tells
+			hosts = append(hosts, host)
 		}
-		hosts = append(hosts, host)
+	}
+	if len(mx) == 0 { // RFC 5321, 5.1: the domain is its own exchanger
+		hosts = append(hosts, j.domain())
+	}
+	for _, host := range hosts {
 		if !p.covers(host) && p.mode != "none" {
 			uncovered = append(uncovered, host)
 		}
 	}
 	var idle []string
 	for _, pattern := range p.mx {
-		if !strings.HasPrefix(pattern, "*.") && !slices.Contains(hosts, pattern) && a.Known() {
+		if !strings.HasPrefix(pattern, "*.") && !slices.Contains(hosts, pattern) {
 			idle = append(idle, pattern)
 		}
 	}
@@ -302,8 +318,8 @@ func (j *judge) tlsReports() {
 	}
 	example := fmt.Sprintf("%s. IN TXT \"v=TLSRPTv1; rua=mailto:tls-reports@%s\"", where, j.domain())
 	switch {
-	case len(list) == 0 && len(a.Texts()) > 0:
-		j.fail(where, "a record that is none: v=TLSRPTv1 must come first").with(a.Texts()...).sev(Medium).record("%s", example)
+	case len(list) == 0 && slices.ContainsFunc(a.Texts(), resembles("tlsrpt")):
+		j.fail(where, "a record that is none: v=TLSRPTv1 must come first, in these letters, and a semicolon after it").with(a.Texts()...).sev(Medium).record("%s", example)
 		return
 	case len(list) == 0:
 		f := j.na(j.domain(), "not used")
@@ -323,7 +339,7 @@ func (j *judge) tlsReports() {
 			rua = strings.TrimSpace(v)
 		}
 	}
-	if hosts, bad := reportDomains(rua); rua == "" || len(bad) > 0 || len(hosts) == 0 && !strings.HasPrefix(rua, "https:") {
+	if hosts, bad := reportDomains(rua); rua == "" || len(bad) > 0 || len(hosts) == 0 && !strings.HasPrefix(strings.ToLower(rua), "https:") {
 		j.fail(where, "rua must be mailto: or https:").with(list[0]).sev(Medium).record("%s", example)
 		return
 	}

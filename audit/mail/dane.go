@@ -133,6 +133,7 @@ type dane struct {
 	owner        string
 	names        []string // that a trust anchor's leaf may have
 	insecureBase string   // why the records do not count: the MX or the addresses are not secure
+	insecureMX   bool     // only the MX are not: that is the domain's, and the host's records are good
 	unsure       bool     // that could not be looked up
 }
 
@@ -173,7 +174,7 @@ func (j *judge) daneOf(s *Service) dane {
 	case isMX(s) && j.f.Question.Domain != "" && !mx.Known():
 		d.insecureBase, d.unsure = "the MX records of "+j.f.Question.Domain+" could not be looked up: "+string(mx.Status), true
 	case isMX(s) && j.f.Question.Domain != "" && mx.Status == resolve.Found && !mx.Authentic:
-		d.insecureBase = "the MX records of " + j.f.Question.Domain + " are not signed"
+		d.insecureBase, d.insecureMX = "the MX records of "+j.f.Question.Domain+" are not signed", d.answer.Authentic
 	}
 	if isMX(s) && j.f.Question.Domain != "" {
 		d.names = append(d.names, j.f.Question.Domain)

@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"cmp"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
@@ -21,11 +22,15 @@ type dkimKey struct {
 
 func parseDKIM(text string) (k dkimKey) {
 	tags := map[string]string{}
+	first := ""
 	for _, part := range strings.Split(text, ";") {
 		if name, v, ok := strings.Cut(part, "="); ok {
-			tags[strings.TrimSpace(name)] = strings.Join(strings.Fields(v), "")
+			name = strings.TrimSpace(name)
+			tags[name] = strings.Join(strings.Fields(v), "")
+			first = cmp.Or(first, name)
 		}
 	}
+	services, limited := tags["s"]
 	k.kind = tags["k"]
 	if k.kind == "" {
 		k.kind = "rsa"
@@ -36,6 +41,8 @@ func parseDKIM(text string) (k dkimKey) {
 	switch hashes, said := tags["h"]; {
 	case tags["v"] != "" && tags["v"] != "DKIM1":
 		k.problem = fmt.Sprintf("v=%s is no DKIM key", tags["v"])
+	case tags["v"] != "" && first != "v":
+		k.problem = "v=DKIM1 does not come first"
 	case !given:
 		k.problem = "no p=: no key"
 	case p == "":
@@ -44,6 +51,8 @@ func parseDKIM(text string) (k dkimKey) {
 		k.problem = "p= is no base64"
 	case said && hashes != "" && !slices.Contains(strings.Split(hashes, ":"), "sha256"): // RFC 8301, 3.1
 		k.problem = fmt.Sprintf("h=%s allows no hash that receivers take", hashes)
+	case limited && !slices.Contains(strings.Split(services, ":"), "*") && !slices.Contains(strings.Split(services, ":"), "email"):
+		k.problem = fmt.Sprintf("s=%s: the key is not for mail", services)
 	case k.kind == "ed25519":
 		if k.bits = 8 * len(raw); k.bits != 256 {
 			k.problem = fmt.Sprintf("an Ed25519 key has 256 bits, not %d", k.bits)

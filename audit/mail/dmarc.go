@@ -92,6 +92,19 @@ func (r *dmarcRecord) policy(own, exists bool) string {
 	return sub
 }
 
+// decisive is the tag whose value is the policy, by the same rule.
+func (r *dmarcRecord) decisive(own, exists bool) string {
+	switch {
+	case own:
+		return "p"
+	case r.tags["np"] != "" && !exists:
+		return "np"
+	case r.tags["sp"] != "":
+		return "sp"
+	}
+	return "p"
+}
+
 // reports says whether the record names one place or more that reports can go to.
 func (r *dmarcRecord) reports() bool {
 	for uri := range strings.SplitSeq(r.tags["rua"], ",") {

@@ -42,7 +42,7 @@ const (
 
 func (j *judge) spfOf(domain string) *spfTree {
 	t := &spfTree{visited: map[string]bool{}}
-	t.walk(j, domain, 0, true)
+	t.walk(j, domain, 0, true, "")
 	return t
 }
 
@@ -59,8 +59,9 @@ func (t *spfTree) note(depth int, format string, a ...any) {
 	}
 }
 
-// walk reads a domain's record; final says that its end is the end of the whole.
-func (t *spfTree) walk(j *judge, domain string, depth int, final bool) {
+// walk reads a domain's record; final says that its end is the end of the whole, by which
+// term led here.
+func (t *spfTree) walk(j *judge, domain string, depth int, final bool, by string) {
 	a := j.lookup(domain, dns.TypeTXT)
 	if !a.Known() {
 		t.unknown = append(t.unknown, bare(a.Name)+" TXT: "+string(a.Status))
@@ -78,19 +79,20 @@ func (t *spfTree) walk(j *judge, domain string, depth int, final bool) {
 	switch {
 	case len(records) == 0:
 		if depth > 0 {
-			t.errors = append(t.errors, domain+" is included and has no SPF record (RFC 7208, 5.2: permerror)")
+			section := map[bool]string{true: "5.2", false: "6.1"}[strings.Contains(by, "include")]
+			t.errors = append(t.errors, by+" leads to a name without an SPF record (RFC 7208, "+section+": permerror)")
 		}
 		return
 	case len(records) > 1:
 		if depth > 0 {
-			t.errors = append(t.errors, domain+" is included and has "+strconv.Itoa(len(records))+" SPF records")
+			t.errors = append(t.errors, by+" leads to "+strconv.Itoa(len(records))+" SPF records (RFC 7208, 4.5: permerror)")
 		}
 	}
 	if depth == 0 {
 		t.record, t.records = records[0], records
 	}
 	if t.visited[domain] {
-		t.errors = append(t.errors, domain+" includes itself")
+		t.errors = append(t.errors, by+" leads back to where it began")
 		return
 	}
 	t.visited[domain] = true
@@ -147,6 +149,9 @@ func (t *spfTree) terms(j *judge, domain, record string, depth int, final bool) 
 			t.note(depth, "%s  (not known)", term)
 		}
 	}
+	if redirect != "" && sawAll {
+		t.warnings = append(t.warnings, "redirect="+redirect+" stands beside all and is not heeded (RFC 7208, 6.1)")
+	}
 	if redirect != "" && !sawAll {
 		t.lookups++
 		if depth == 0 {
@@ -154,7 +159,7 @@ func (t *spfTree) terms(j *judge, domain, record string, depth int, final bool) 
 		}
 		t.note(depth, "redirect=%s  (1 lookup)", redirect)
 		if !t.macro(redirect) {
-			t.walk(j, strings.ToLower(strings.TrimSuffix(redirect, ".")), depth+1, final)
+			t.walk(j, strings.ToLower(strings.TrimSuffix(redirect, ".")), depth+1, final, "redirect="+redirect)
 		}
 	}
 }
@@ -186,7 +191,7 @@ func (t *spfTree) mechanism(j *judge, domain, name, argument, term string, depth
 	switch {
 	case t.macro(target): // counted, and not followed: it depends on the message
 	case name == "include":
-		t.walk(j, target, depth+1, false)
+		t.walk(j, target, depth+1, false, term)
 	case name == "ptr":
 		t.warnings = append(t.warnings, "ptr is slow and should not be used (RFC 7208, 5.5)")
 	case name == "exists":
@@ -235,6 +240,20 @@ func (j *judge) spfVerdict(addr netip.Addr, helo, sender string) (result string,
 			}
 		}))
 	return string(r), trace, err
+}
+
+// nobodys are addresses that nobody has: one of those reserved for the future (RFC 1112, 4),
+// and the 6to4 address of that (RFC 3056, 2).
+var nobodys = []netip.Addr{netip.MustParseAddr("240.0.0.1"), netip.MustParseAddr("2002:f000:1::1")}
+
+// spfForAll is an address that nobody has, and may send nevertheless: so may everybody.
+func (j *judge) spfForAll() (nobody netip.Addr, trace []string, forAll bool) {
+	for _, a := range nobodys {
+		if result, trace, _ := j.spfVerdict(a, j.domain(), "postmaster@"+j.domain()); result == "pass" {
+			return a, trace, true
+		}
+	}
+	return netip.Addr{}, nil, false
 }
 
 // spfResolver lets the evaluator ask our answers.
