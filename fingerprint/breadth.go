@@ -24,6 +24,7 @@ var needNoLiteral = map[string]string{
 	"http-x-kubernetes-pf-flowschema-uid":   "only this product sends the header",
 	"http-x-owa-version":                    "only this product sends the header",
 	"http-x-sucuri-id":                      "only this product sends the header",
+	"http-x-syncthing-version":              "only this product sends the header",
 	"http-x-transmission-session-id":        "only this product sends the header",
 	"http-x-varnish":                        "only this product sends the header",
 	"proxy-x-bluecoat-via":                  "only this product sends the header",
