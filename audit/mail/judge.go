@@ -15,10 +15,6 @@ import (
 	"herald/wire"
 )
 
-// State is how a finding ends. Stable words, part of the output; the same as those of
-// package audit.
-type State string
-
 const (
 	Fail    State = "fail"
 	Warn    State = "warn"
@@ -27,12 +23,6 @@ const (
 	NA      State = "n/a" // does not apply here
 )
 
-// States are all states, the worst first.
-var States = []State{Fail, Warn, Unknown, Pass, NA}
-
-// Severity is how much a finding that is no pass matters. Stable words.
-type Severity string
-
 const (
 	Critical Severity = "critical"
 	High     Severity = "high"
@@ -40,24 +30,6 @@ const (
 	Low      Severity = "low"
 	Info     Severity = "info"
 )
-
-// Severities are all severities, the worst first.
-var Severities = []Severity{Critical, High, Medium, Low, Info}
-
-// Finding is the verdict of one check at one place.
-type Finding struct {
-	Check    string   `json:"finding"` // id of the check: "C3"
-	State    State    `json:"state"`
-	Severity Severity `json:"severity"`
-	Area     string   `json:"area"`
-	Where    string   `json:"where"` // a domain, a host, or host:port (address)
-	Text     string   `json:"seen"`  // the verdict in a sentence
-	Rule     string   `json:"expected,omitempty"`
-	Ref      string   `json:"ref,omitempty"`      // the standard and its section
-	Evidence []string `json:"evidence,omitempty"` // what was heard or published, as it was
-	Fix      string   `json:"fix,omitempty"`      // what to do
-	Record   string   `json:"record,omitempty"`   // a DNS record, ready to paste
-}
 
 // Check is one rule. Its id is stable.
 type Check struct {
@@ -112,46 +84,6 @@ func Judge(f *Facts, o Options) []Finding {
 	return j.findings
 }
 
-func compareFindings(a, b Finding) int {
-	return cmp.Or(
-		cmp.Compare(slices.Index(Areas, a.Area), slices.Index(Areas, b.Area)),
-		cmp.Compare(slices.Index(States, a.State), slices.Index(States, b.State)),
-		severityIfBad(a)-severityIfBad(b),
-	)
-}
-
-func severityIfBad(f Finding) int {
-	if f.State == Pass || f.State == NA {
-		return 0
-	}
-	return slices.Index(Severities, f.Severity)
-}
-
-// Count counts findings by state.
-func Count(findings []Finding) map[State]int {
-	n := map[State]int{}
-	for _, f := range findings {
-		n[f.State]++
-	}
-	return n
-}
-
-// Worst is the worst severity among findings that fail, or failing that warn; "" without.
-func Worst(findings []Finding) (State, Severity) {
-	for _, state := range States[:3] {
-		best := -1
-		for _, f := range findings {
-			if i := slices.Index(Severities, f.Severity); f.State == state && (best < 0 || i < best) {
-				best = i
-			}
-		}
-		if best >= 0 {
-			return state, Severities[best]
-		}
-	}
-	return Pass, ""
-}
-
 // judge is one judgement under way.
 type judge struct {
 	ctx      context.Context
@@ -181,8 +113,6 @@ func reachedOf(all []*Service) (reached, unreached []*Service) {
 	}
 	return reached, unreached
 }
-
-type product struct{ name, version string }
 
 func judgeOf(ctx context.Context, f *Facts, records resolve.Records, o Options) *judge {
 	j := &judge{ctx: ctx, f: f, dns: records, o: o, at: o.At, products: map[*Service]product{}, trusted: map[string]error{}}
@@ -269,29 +199,6 @@ func (j *judge) unknown(where, next, format string, a ...any) *Finding {
 	return f
 }
 
-func (f *Finding) sev(s Severity) *Finding { f.Severity = s; return f }
-func (f *Finding) fix(format string, a ...any) *Finding {
-	f.Fix = format
-	if len(a) > 0 {
-		f.Fix = fmt.Sprintf(format, a...)
-	}
-	return f
-}
-func (f *Finding) record(format string, a ...any) *Finding {
-	f.Record = fmt.Sprintf(format, a...)
-	return f
-}
-
-// with adds evidence; empty words are none.
-func (f *Finding) with(evidence ...string) *Finding {
-	for _, e := range evidence {
-		if e = strings.TrimRight(e, "\r\n"); e != "" {
-			f.Evidence = append(f.Evidence, clip(e, 2000))
-		}
-	}
-	return f
-}
-
 // unresolved adds an unknown for a lookup that failed; false where it did not.
 func (j *judge) unresolved(where string, a resolve.Answer) bool {
 	switch a.Status {
@@ -317,82 +224,4 @@ func bare(name string) string {
 // lookup asks the DNS, or the facts.
 func (j *judge) lookup(name string, qtype uint16) resolve.Answer {
 	return j.dns.Lookup(j.ctx, name, qtype)
-}
-
-// services are those of a protocol on one of the ports; no ports is any.
-func (j *judge) services(protocol string, ports ...uint16) []*Service {
-	var list []*Service
-	for _, s := range j.f.Services {
-		if (protocol == "" || s.Protocol == protocol) && (len(ports) == 0 || slices.Contains(ports, s.custom())) {
-			list = append(list, s)
-		}
-	}
-	return list
-}
-
-// isMX says whether the service is one where mail is delivered.
-func isMX(s *Service) bool { return s.Protocol == "smtp" && (s.custom() == 25 || s.AskedAs("mx")) }
-
-// exchangers are the services where mail is delivered.
-func (j *judge) exchangers() []*Service {
-	var list []*Service
-	for _, s := range j.f.Services {
-		if isMX(s) {
-			list = append(list, s)
-		}
-	}
-	return list
-}
-
-// declared says whether the domain promises the service.
-func declared(s *Service) bool {
-	return s.AskedAs("srv") || slices.ContainsFunc(s.Asked, func(a string) bool {
-		return strings.HasPrefix(a, "srv ") || strings.HasPrefix(a, "autoconfig ")
-	}) || s.AskedAs("service")
-}
-
-// product is what runs there, by what it said.
-func (j *judge) product(s *Service) product {
-	if p, ok := j.products[s]; ok {
-		return p
-	}
-	claims := j.o.Signatures.Match(evidenceOf(s))
-	name, _ := fingerprint.Best(claims, "product")
-	version, _ := fingerprint.Best(claims, "version")
-	p := product{name.Value, version.Value}
-	j.products[s] = p
-	return p
-}
-
-// evidenceOf is what the service said, under the keys that signatures read.
-func evidenceOf(s *Service) []fingerprint.Evidence {
-	var all []fingerprint.Evidence
-	for _, step := range s.Steps {
-		text := strings.TrimRight(step.Reply, "\r\n")
-		key := map[string]string{"greeting": "greeting", "ehlo": "ehlo", "capability": "capability", "capa": "capa", "quit": "quit", "logout": "logout"}[step.Name]
-		if s.Protocol == "imap" && step.Name == "id" {
-			key, text = "id", idList(text)
-		}
-		if key != "" && text != "" {
-			all = append(all, fingerprint.Evidence{Key: s.Protocol + "." + key, Text: []byte(text), TLS: step.TLS})
-		}
-	}
-	if s.Protocol == "sieve" || s.Protocol == "pop3" {
-		for _, tls := range []bool{false, true} {
-			if v, ok := parameter(s.offers(tls), "IMPLEMENTATION"); ok {
-				all = append(all, fingerprint.Evidence{Key: s.Protocol + ".implementation", Text: []byte(v), TLS: tls})
-			}
-		}
-	}
-	return all
-}
-
-// idList is the list in an untagged ID response (RFC 2971, 3.2).
-func idList(reply string) string {
-	for line := range strings.Lines(reply) {
-		if rest, ok := strings.CutPrefix(line, "* ID "); ok {
-			return strings.TrimRight(rest, "\r\n")
-		}
-	}
-	return ""
 }
