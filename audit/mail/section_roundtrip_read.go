@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -10,11 +11,11 @@ import (
 	"herald/audit"
 )
 
+// read reads one round trip.
 func (t *Trips) read(f *audit.File, n ast.Node) error {
 	one := &tripExpected{patience: TripPatience}
 	var certificate string
 	var idAt, mailboxAt ast.Node
-	leaks := true
 	err := audit.ReadMap(n, map[string]func(ast.Node) error{
 		"id":          func(n ast.Node) error { idAt = n; return audit.ReadText(&one.id)(n) },
 		"credentials": audit.ReadText(&one.credentials),
@@ -23,54 +24,15 @@ func (t *Trips) read(f *audit.File, n ast.Node) error {
 		"fetch":       one.places(f, "fetch", "imap", "pop3"),
 		"deliver":     one.places(f, "deliver", "smtp"),
 		"certificate": audit.ReadWord(&certificate, "trusted", "any"),
-		"timeout": func(n ast.Node) error {
-			var text string
-			if err := audit.ReadText(&text)(n); err != nil {
-				return err
-			}
-			d, err := audit.ParseDuration(text)
-			if err != nil || d <= 0 || d > time.Hour {
-				return audit.At(n, "%q: want a time to wait for delivery, an hour at most, like 2m", text)
-			}
-			one.patience = d
-			return nil
-		},
-		"expect": func(n ast.Node) error {
-			return audit.ReadMap(n, map[string]func(ast.Node) error{
-				"delay": func(n ast.Node) error {
-					var text string
-					err := audit.ReadText(&text)(n)
-					if err == nil {
-						if one.delay, err = audit.DurationBound(text); err != nil {
-							err = audit.At(n, "%v", err)
-						}
-					}
-					return err
-				},
-				"dkim":            audit.ReadWord(&one.dkim, "pass", "any"),
-				"leaks_client_ip": audit.ReadYes(&leaks),
-			})
-		},
+		"timeout":     one.readTimeout,
+		"expect":      one.readExpect,
 	})
 	if err != nil {
 		return err
 	}
-	one.anyCertificate, one.hidesAuthor = certificate == "any", !leaks
-	has := func(role string) bool {
-		return slices.ContainsFunc(one.at, func(p TripPlace) bool { return p.Role == role })
-	}
-	for _, wrong := range []struct {
-		is   bool
-		says string
-	}{
-		{one.id == "", `a round trip without "id"`},
-		{one.credentials == "", `without "credentials", the name of whose mailbox it is`},
-		{!has("submit") && !has("deliver"), `without "submit", the places that take the message`},
-		{!has("fetch"), `without "fetch", the places that show it`},
-	} {
-		if wrong.is {
-			return audit.At(n, "%s", wrong.says)
-		}
+	one.anyCertificate = certificate == "any"
+	if lacks := one.lacks(); lacks != "" {
+		return audit.At(n, "%s", lacks)
 	}
 	if one.mailbox != "" {
 		if err := (&TripRequest{Mailbox: one.mailbox}).check(Question{}); err != nil {
@@ -87,57 +49,127 @@ func (t *Trips) read(f *audit.File, n ast.Node) error {
 	return nil
 }
 
+func (one *tripExpected) readTimeout(n ast.Node) error {
+	var text string
+	if err := audit.ReadText(&text)(n); err != nil {
+		return err
+	}
+	d, err := audit.ParseDuration(text)
+	if err != nil || d <= 0 || d > time.Hour {
+		return audit.At(n, "%q: want a time to wait for delivery, an hour at most, like 2m", text)
+	}
+	one.patience = d
+	return nil
+}
+
+func (one *tripExpected) readExpect(n ast.Node) error {
+	leaks := true
+	err := audit.ReadMap(n, map[string]func(ast.Node) error{
+		"delay":           one.readDelay,
+		"dkim":            audit.ReadWord(&one.dkim, "pass", "any"),
+		"leaks_client_ip": audit.ReadYes(&leaks),
+	})
+	one.hidesAuthor = !leaks
+	return err
+}
+
+func (one *tripExpected) readDelay(n ast.Node) error {
+	var text string
+	if err := audit.ReadText(&text)(n); err != nil {
+		return err
+	}
+	bound, err := audit.DurationBound(text)
+	if err != nil {
+		return audit.At(n, "%v", err)
+	}
+	one.delay = bound
+	return nil
+}
+
+// lacks says what is missing of a round trip, "" for nothing.
+func (one *tripExpected) lacks() string {
+	has := func(role string) bool {
+		return slices.ContainsFunc(one.at, func(p TripPlace) bool { return p.Role == role })
+	}
+	switch {
+	case one.id == "":
+		return `a round trip without "id"`
+	case one.credentials == "":
+		return `without "credentials", the name of whose mailbox it is`
+	case !has("submit") && !has("deliver"):
+		return `without "submit", the places that take the message`
+	case !has("fetch"):
+		return `without "fetch", the places that show it`
+	}
+	return ""
+}
+
 // places reads where something is done: "mail:465" or "mail:10465", whose number tells how it
 // is spoken, or {at: mail:4650, protocol: smtp, security: tls}.
 func (one *tripExpected) places(f *audit.File, role string, protocols ...string) func(ast.Node) error {
 	return func(n ast.Node) error {
 		return audit.ReadOneOrList(n, func(n ast.Node) error {
-			var text, protocol, security string
-			at := n
-			switch n.(type) {
-			case *ast.MappingNode, *ast.MappingValueNode:
-				if err := audit.ReadMap(n, map[string]func(ast.Node) error{
-					"at":       func(n ast.Node) error { at = n; return audit.ReadText(&text)(n) },
-					"protocol": audit.ReadWord(&protocol, protocols...), "security": audit.ReadWord(&security, "starttls", "tls"),
-				}); err != nil {
-					return err
-				}
-				if text == "" {
-					return audit.At(n, `without "at", the place`)
-				}
-			default:
-				if err := audit.ReadText(&text)(n); err != nil {
-					return err
-				}
+			w := writtenPlace{at: n}
+			if err := w.read(n, protocols); err != nil {
+				return err
 			}
-			places, err := f.Places(text)
+			places, err := f.Places(w.text)
 			if err != nil {
-				return audit.At(at, "%v", err)
+				return audit.At(w.at, "%v", err)
 			}
 			for _, p := range places {
-				place := TripPlace{Role: role, Host: p.Host, Port: p.Port, Protocol: protocol, Security: strings.TrimPrefix(security, "start")}
-				if security == "starttls" {
-					place.Security = "plain"
-				}
-				custom := customOf(p.Port)
-				if protocol == "" {
-					place.Protocol = custom.protocol
-				}
-				if security == "" {
-					place.Security = custom.security
-				}
-				if custom.protocol == "" && (protocol == "" && len(protocols) > 1 || security == "") {
-					return audit.At(at, "port %d tells neither protocol nor security: write {at: %q, protocol: %s, security: tls}", p.Port, text, protocols[0])
-				}
-				if place.Protocol == "" {
-					place.Protocol = protocols[0]
-				}
-				if !slices.Contains(protocols, place.Protocol) {
-					return audit.At(at, "%s speaks %s; %s wants %s", text, place.Protocol, role, strings.Join(protocols, " or "))
+				place, err := w.place(p, role, protocols)
+				if err != nil {
+					return err
 				}
 				one.at = append(one.at, place)
 			}
 			return nil
 		})
 	}
+}
+
+// writtenPlace is a place as a file has it.
+type writtenPlace struct {
+	text, protocol, security string // the latter two "" where the port's number tells
+	at                       ast.Node
+}
+
+func (w *writtenPlace) read(n ast.Node, protocols []string) error {
+	switch n.(type) {
+	case *ast.MappingNode, *ast.MappingValueNode:
+	default:
+		return audit.ReadText(&w.text)(n)
+	}
+	err := audit.ReadMap(n, map[string]func(ast.Node) error{
+		"at":       func(n ast.Node) error { w.at = n; return audit.ReadText(&w.text)(n) },
+		"protocol": audit.ReadWord(&w.protocol, protocols...),
+		"security": audit.ReadWord(&w.security, "starttls", "tls"),
+	})
+	if err == nil && w.text == "" {
+		err = audit.At(n, `without "at", the place`)
+	}
+	return err
+}
+
+// place is one of the addresses that were meant, with how it is spoken there.
+func (w *writtenPlace) place(p audit.Place, role string, protocols []string) (TripPlace, error) {
+	custom := customOf(p.Port)
+	place := TripPlace{Role: role, Host: p.Host, Port: p.Port, Protocol: cmp.Or(w.protocol, custom.protocol)}
+	switch w.security {
+	case "":
+		place.Security = custom.security
+	case "starttls":
+		place.Security = "plain"
+	default:
+		place.Security = w.security
+	}
+	if custom.protocol == "" && (w.protocol == "" && len(protocols) > 1 || w.security == "") {
+		return place, audit.At(w.at, "port %d tells neither protocol nor security: write {at: %q, protocol: %s, security: tls}", p.Port, w.text, protocols[0])
+	}
+	place.Protocol = cmp.Or(place.Protocol, protocols[0])
+	if !slices.Contains(protocols, place.Protocol) {
+		return place, audit.At(w.at, "%s speaks %s; %s wants %s", w.text, place.Protocol, role, strings.Join(protocols, " or "))
+	}
+	return place, nil
 }

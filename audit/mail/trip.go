@@ -26,26 +26,6 @@ const (
 	tripCleanup = 20 * time.Second // where the user has stopped us
 )
 
-// prepare opens all mailboxes side by side. POP3 is left for later where IMAP is enough: some
-// of its servers want logins a minute apart.
-func (t *trip) prepare(imaps []*imapBox, pops []*popBox) {
-	var all sync.WaitGroup
-	for _, b := range imaps {
-		all.Go(b.prepare)
-	}
-	all.Wait()
-	if slices.ContainsFunc(imaps, func(b *imapBox) bool { return b.box.Ready }) {
-		for _, b := range pops {
-			b.box.Ready = true
-		}
-		return
-	}
-	for _, b := range pops {
-		all.Go(b.prepare)
-	}
-	all.Wait()
-}
-
 // roundTrip sends, waits, fetches and deletes.
 func (p *plan) roundTrip() {
 	t := &trip{plan: p, want: *p.g.RoundTrip, over: make(chan struct{})}
@@ -67,8 +47,26 @@ func (p *plan) roundTrip() {
 	defer func() { t.out.TookMS = ms(time.Since(began)) }()
 
 	submit, fetch, outside := t.servers()
-	var imaps []*imapBox
-	var pops []*popBox
+	imaps, pops := t.boxes(fetch)
+	t.prepare(imaps, pops)
+	t.out.Nothing = t.inVain(len(submit)+len(outside), len(fetch))
+	for _, c := range submit {
+		t.out.Probes = append(t.out.Probes, t.probe(c.s, false))
+	}
+	for _, c := range outside {
+		t.out.Probes = append(t.out.Probes, t.probe(c.s, true))
+	}
+	t.sendWatched(slices.Concat(submit, outside), imaps)
+	for _, b := range pops {
+		b.watch(slices.ContainsFunc(imaps, func(i *imapBox) bool { return i.box.Ready }))
+	}
+	cleanUp(imaps, pops)
+	t.verify()
+	t.mask()
+}
+
+// boxes are the mailbox as each server shows it, by protocol.
+func (t *trip) boxes(fetch []*call) (imaps []*imapBox, pops []*popBox) {
 	for _, c := range fetch {
 		box := &Box{Service: c.s}
 		t.out.Boxes = append(t.out.Boxes, box)
@@ -78,23 +76,45 @@ func (p *plan) roundTrip() {
 			pops = append(pops, &popBox{trip: t, call: c, box: box})
 		}
 	}
-	t.prepare(imaps, pops)
-	ready := slices.ContainsFunc(t.out.Boxes, func(b *Box) bool { return b.Ready })
-	switch {
-	case len(submit) == 0 && len(outside) == 0:
-		t.out.Nothing = "no server is known that takes submissions"
-	case len(fetch) == 0:
-		t.out.Nothing = "no server is known to fetch from"
-	case !ready:
-		t.out.Nothing = "the mailbox did not open anywhere: nobody could fetch the message, or delete it"
-	}
-	for _, c := range submit {
-		t.out.Probes = append(t.out.Probes, t.probe(c.s, false))
-	}
-	for _, c := range outside {
-		t.out.Probes = append(t.out.Probes, t.probe(c.s, true))
-	}
+	return imaps, pops
+}
 
+// prepare opens all mailboxes side by side. POP3 is left for later where IMAP is enough: some
+// of its servers want logins a minute apart.
+func (t *trip) prepare(imaps []*imapBox, pops []*popBox) {
+	var all sync.WaitGroup
+	for _, b := range imaps {
+		all.Go(b.prepare)
+	}
+	all.Wait()
+	if slices.ContainsFunc(imaps, func(b *imapBox) bool { return b.box.Ready }) {
+		for _, b := range pops {
+			b.box.Ready = true
+		}
+		return
+	}
+	for _, b := range pops {
+		all.Go(b.prepare)
+	}
+	all.Wait()
+}
+
+// inVain says why nothing is to be sent, "" where something is.
+func (t *trip) inVain(takers, showers int) string {
+	switch {
+	case takers == 0:
+		return "no server is known that takes submissions"
+	case showers == 0:
+		return "no server is known to fetch from"
+	case !slices.ContainsFunc(t.out.Boxes, func(b *Box) bool { return b.Ready }):
+		return "the mailbox did not open anywhere: nobody could fetch the message, or delete it"
+	}
+	return ""
+}
+
+// sendWatched sends one probe after the other while all mailboxes are watched by IMAP, and
+// returns when each was found or nobody waits any longer.
+func (t *trip) sendWatched(calls []*call, imaps []*imapBox) {
 	var watching sync.WaitGroup
 	for _, b := range imaps {
 		watching.Go(b.watch)
@@ -102,7 +122,7 @@ func (p *plan) roundTrip() {
 	for _, b := range imaps {
 		<-b.standing
 	}
-	for i, c := range slices.Concat(submit, outside) {
+	for i, c := range calls {
 		t.send(c, t.out.Probes[i])
 	}
 	t.sent.Lock()
@@ -110,9 +130,10 @@ func (p *plan) roundTrip() {
 	t.sent.Unlock()
 	close(t.over)
 	watching.Wait()
-	for _, b := range pops {
-		b.watch(slices.ContainsFunc(imaps, func(i *imapBox) bool { return i.box.Ready }))
-	}
+}
+
+// cleanUp deletes what was found; at the end IMAP looks whether POP3 has deleted what it could not.
+func cleanUp(imaps []*imapBox, pops []*popBox) {
 	for _, b := range imaps {
 		b.clean()
 	}
@@ -123,8 +144,6 @@ func (p *plan) roundTrip() {
 		b.recheck()
 		b.leave()
 	}
-	t.verify()
-	t.mask()
 }
 
 // missing are the probes that were sent and have not been found in the box.
