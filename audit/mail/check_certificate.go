@@ -18,7 +18,7 @@ import (
 var certificateChecks = []Check{
 	{"C1", "certificate", "the chain is complete and trusted", High, "RFC 5280, 6.1; RFC 8446, 4.4.2", "what the server sends leads to a trusted root, with nothing fetched from elsewhere", (*judge).chain},
 	{"C2", "certificate", "the certificate is for the name", High, "RFC 9525, 6.3; RFC 7817, 3; RFC 8461, 4.2", "a dNSName covers the name by which clients come", (*judge).certificateName},
-	{"C3", "certificate", "the certificate is valid now, and for a while", High, "RFC 5280, 4.1.2.5", "today lies within its dates, with at least 30 days or a third of its life left", (*judge).dates},
+	{"C3", "certificate", "the certificate is valid now, and for a while", High, "RFC 5280, 4.1.2.5", "today lies within its dates, with at least 30 days or a third of its life left, whichever is less", (*judge).dates},
 	{"C4", "certificate", "the certificate is valid later too", Medium, "RFC 5280, 4.1.2.5", "it is valid at a later day too (14 days on, unless said otherwise)", (*judge).datesLater},
 	{"C5", "certificate", "the key is long enough", High, "RFC 9325, 4.5", "RSA with 2048 bits or more, ECDSA on P-256 to P-521, Ed25519", (*judge).certificateKeys},
 	{"C6", "certificate", "signatures are sound", High, "RFC 9325, 4.1; RFC 8446, 4.4.2.2", "no certificate that is sent, except a root, is signed with SHA-1 or MD5", (*judge).signatures},
