@@ -42,7 +42,7 @@ var opensSockets = []string{"wire", "wire/wiretest", "resolve", "fleet"}
 var isPure = []string{"fingerprint", "report", "recorded"}
 
 // gathers are the files of audit that read files and gather facts; the others judge.
-var gathers = []string{"audit/gather.go", "audit/compose.go"}
+var gathers = []string{"audit/gather.go", "audit/roots.go", "audit/compose.go"}
 
 func TestArrowsRunDown(t *testing.T) {
 	for pkg, files := range sources(t) {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net/netip"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -15,12 +14,8 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/cli"
 	"github.com/compose-spec/compose-go/v2/types"
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/sirupsen/logrus"
-
-	"herald/scan"
-	"herald/wire"
 )
 
 // ComposeOptions are what the user says beside a Compose file.
@@ -155,45 +150,6 @@ func (c *compose) top() error {
 	})
 }
 
-// node is a value as a tree: the file's own where it says the same, for its places; else
-// one that is made from what the library read, after interpolation.
-func (c *compose) node(own ast.Node, value any) (ast.Node, error) {
-	if own != nil && !strings.ContainsAny(own.String(), "$*<") {
-		return own, nil
-	}
-	text, err := yaml.Marshal(value)
-	if err != nil {
-		return nil, err
-	}
-	return parseDocument("x-herald", text)
-}
-
-// labels are those of herald, by what stands after "herald.".
-func (c *compose) labels(s types.ServiceConfig) (map[string]string, error) {
-	found := map[string]string{}
-	for _, key := range slices.Sorted(maps.Keys(s.Labels)) {
-		rest, ours := strings.CutPrefix(key, "herald.")
-		if !ours {
-			continue
-		}
-		kind, port, ported := strings.Cut(rest, ".")
-		if n, err := strconv.ParseUint(port, 10, 16); ported && (err != nil || n == 0) {
-			return nil, c.errorAt(s.Name, []string{"labels", key}, "label %s: %q is not a port", key, port)
-		}
-		switch kind {
-		case "expect", "package", "finding": // the latter two are the test suite's own
-		case "published":
-			if ported || s.Labels[key] != "everywhere" {
-				return nil, c.errorAt(s.Name, []string{"labels", key}, "label %s: want herald.published: everywhere", key)
-			}
-		default:
-			return nil, c.errorAt(s.Name, []string{"labels", key}, "unknown label %s; allowed: herald.expect.PORT, herald.expect, herald.finding.PORT, herald.package.PORT, herald.published", key)
-		}
-		found[rest] = s.Labels[key]
-	}
-	return found, nil
-}
-
 func (c *compose) service(s types.ServiceConfig) error {
 	labels, err := c.labels(s)
 	if err != nil {
@@ -248,149 +204,4 @@ func (c *compose) service(s types.ServiceConfig) error {
 		c.file.Services = append(c.file.Services, x)
 	}
 	return nil
-}
-
-// said is what somebody wrote about a container's port, and where.
-type said struct {
-	expect Expect
-	path   []string
-}
-
-// expectations are what labels and x-herald say, by container port.
-func (c *compose) expectations(s types.ServiceConfig, labels map[string]string) (map[uint16]said, error) {
-	all := map[uint16]said{}
-	set := func(port uint16, e Expect, path []string) error {
-		if _, twice := all[port]; twice {
-			return c.errorAt(s.Name, path, "port %d is described twice", port)
-		}
-		all[port] = said{e, path}
-		return nil
-	}
-	only := func(path []string) (uint16, error) {
-		ports := publishedPorts(s, nil)
-		for _, p := range ports {
-			if p.own != ports[0].own {
-				return 0, c.errorAt(s.Name, path, "publishes several ports: say which one is meant, like herald.expect.%d", p.own)
-			}
-		}
-		if len(ports) == 0 {
-			return 0, c.errorAt(s.Name, path, "publishes no port")
-		}
-		return ports[0].own, nil
-	}
-	for _, key := range slices.Sorted(maps.Keys(labels)) {
-		kind, number, _ := strings.Cut(key, ".")
-		if kind != "expect" {
-			continue
-		}
-		path := []string{"labels", "herald." + key}
-		e, err := ParseExpect(labels[key])
-		if err != nil {
-			return nil, c.errorAt(s.Name, path, "label herald.%s: %w", key, err)
-		}
-		n, _ := strconv.ParseUint(number, 10, 16)
-		port := uint16(n)
-		if number == "" {
-			if port, err = only(path); err != nil {
-				return nil, err
-			}
-		}
-		if err := set(port, e, path); err != nil {
-			return nil, err
-		}
-	}
-	value, ok := s.Extensions["x-herald"]
-	if !ok {
-		return all, nil
-	}
-	n, err := c.node(child(child(child(c.root, "services"), s.Name), "x-herald"), value)
-	if err != nil {
-		return nil, c.errorAt(s.Name, []string{"x-herald"}, "x-herald: %w", err)
-	}
-	r := newReader(n)
-	return all, r.entries(n, func(key ast.Node, name string, v ast.Node) error {
-		path := []string{"x-herald", name}
-		port, err := strconv.ParseUint(name, 10, 16)
-		if name == "expect" {
-			var p uint16
-			p, err = only(path)
-			port = uint64(p)
-			if err != nil {
-				return err
-			}
-		}
-		if err != nil || port == 0 {
-			return at(key, "service %s: x-herald: unknown key %q; allowed: expect, or the number of a container port", s.Name, name)
-		}
-		var e Expect
-		if err := r.expect(v, &e); err != nil {
-			return err
-		}
-		return set(uint16(port), e, path)
-	})
-}
-
-// published is one published port.
-type published struct {
-	host       string
-	port       uint16 // 0 where Docker chooses it
-	own        uint16 // the container's
-	everywhere bool
-	text       string
-}
-
-// publishedPorts are the TCP ports of a service that can be reached from this machine.
-func publishedPorts(s types.ServiceConfig, said map[uint16]said) []published {
-	var all []published
-	if s.NetworkMode == "host" { // what it listens on is this machine's own
-		for _, own := range slices.Sorted(maps.Keys(said)) {
-			all = append(all, published{host: "127.0.0.1", port: own, own: own})
-		}
-		return all
-	}
-	for _, p := range s.Ports {
-		if p.Protocol != "" && p.Protocol != "tcp" || p.Target == 0 || p.Target > 65535 {
-			continue
-		}
-		q := published{host: p.HostIP, own: uint16(p.Target), text: p.Published}
-		if a, err := netip.ParseAddr(p.HostIP); p.HostIP == "" || err == nil && a.IsUnspecified() {
-			q.host, q.everywhere = "127.0.0.1", true
-			if err == nil && a.Is6() {
-				q.host = "::1"
-			}
-		}
-		if n, err := strconv.ParseUint(p.Published, 10, 16); err == nil {
-			q.port = uint16(n)
-		} else if p.Published == "" {
-			q.text = "a port that Docker chooses"
-		}
-		all = append(all, q)
-	}
-	return all
-}
-
-// images are the products that an image's name promises.
-var images = map[string]string{
-	"postfix": "Postfix", "exim": "Exim", "dovecot": "Dovecot", "opensmtpd": "OpenSMTPD", "nginx": "nginx", "httpd": "Apache httpd",
-	"caddy": "Caddy", "redis": "Redis", "postgres": "PostgreSQL", "mariadb": "MariaDB", "mysql": "MySQL", "vsftpd": "vsftpd",
-	"proftpd": "ProFTPD", "squid": "Squid", "memcached": "Memcached", "rabbitmq": "RabbitMQ", "mongo": "MongoDB", "haproxy": "HAProxy",
-}
-
-// guess is what a container's port and the image's name promise.
-func guess(own uint16, image string) Expect {
-	e := Expect{Port: "open"}
-	known := scan.PortNamed(own)
-	if known == nil || len(known.Expected) == 0 {
-		return e
-	}
-	e.Port, e.Protocol = "", known.Expected[0].Protocol
-	if known.Expected[0].Security == wire.TLS {
-		e.Mode = wire.TLS
-	}
-	base, _, _ := strings.Cut(image[strings.LastIndexByte(image, '/')+1:], ":")
-	base, _, _ = strings.Cut(base, "@")
-	if product := images[strings.ToLower(base)]; product != "" {
-		e.Product = product
-	}
-	return e
 }

@@ -2,22 +2,14 @@ package audit
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
-	"encoding/json"
-	"encoding/xml"
-	"errors"
 	"fmt"
 	"io"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/jedib0t/go-pretty/v6/text"
-
-	"herald/report"
 	"herald/scan"
 	"herald/wire"
 )
@@ -110,82 +102,6 @@ func (f *Fact) observed() *observed {
 	}
 	slices.Sort(o.capabilities)
 	return o
-}
-
-// nmapRun is nmap's XML, as far as it is compared.
-type nmapRun struct {
-	XMLName xml.Name `xml:"nmaprun"`
-	Hosts   []struct {
-		Addresses []struct {
-			Addr string `xml:"addr,attr"`
-			Type string `xml:"addrtype,attr"`
-		} `xml:"address"`
-		Names []struct {
-			Name string `xml:"name,attr"`
-		} `xml:"hostnames>hostname"`
-		Ports []struct {
-			Protocol string `xml:"protocol,attr"`
-			Number   uint16 `xml:"portid,attr"`
-			State    struct {
-				State string `xml:"state,attr"`
-			} `xml:"state"`
-			Service struct {
-				Name    string `xml:"name,attr"`
-				Product string `xml:"product,attr"`
-				Version string `xml:"version,attr"`
-				Tunnel  string `xml:"tunnel,attr"`
-				Method  string `xml:"method,attr"`
-			} `xml:"service"`
-		} `xml:"ports>port"`
-	} `xml:"host"`
-}
-
-// nmapNames are protocols that nmap names in another way.
-var nmapNames = map[string]string{"domain": "dns", "ms-sql-s": "mssql", "microsoft-ds": "smb", "netbios-ssn": "smb", "https": "http", "imaps": "imap", "pop3s": "pop3", "smtps": "smtp", "submission": "smtp", "ftps": "ftp", "nntps": "nntp", "ms-wbt-server": "rdp"}
-
-func readNmap(name string, r io.Reader) (*Scan, error) {
-	var run nmapRun
-	d := xml.NewDecoder(r)
-	d.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil } // nmap writes ASCII
-	if err := d.Decode(&run); err != nil {
-		var syntax *xml.SyntaxError
-		if errors.As(err, &syntax) {
-			return nil, fmt.Errorf("%s:%d: %s", name, syntax.Line, syntax.Msg)
-		}
-		return nil, fmt.Errorf("%s: not nmap's XML: %w", name, err)
-	}
-	s := &Scan{places: map[string]*observed{}}
-	for _, h := range run.Hosts {
-		var at netip.Addr
-		for _, a := range h.Addresses {
-			if a.Type == "ipv4" || a.Type == "ipv6" {
-				at, _ = netip.ParseAddr(a.Addr)
-			}
-		}
-		if !at.IsValid() {
-			continue
-		}
-		for _, p := range h.Ports {
-			if p.Protocol != "tcp" {
-				continue
-			}
-			o := &observed{state: p.State.State}
-			if len(h.Names) > 0 {
-				o.name = h.Names[0].Name
-			}
-			if o.state == "open" && p.Service.Method != "table" { // "table" is a guess by the port's number
-				o.protocol, o.product, o.version, o.security = p.Service.Name, p.Service.Product, p.Service.Version, string(wire.Plain)
-				if ours, ok := nmapNames[o.protocol]; ok {
-					o.protocol = ours
-				}
-				if p.Service.Tunnel == "ssl" {
-					o.security = string(wire.TLS)
-				}
-			}
-			s.places[netip.AddrPortFrom(at, p.Number).String()] = o
-		}
-	}
-	return s, nil
 }
 
 // Diff is what changed from an old scan to a new one, sorted by place.
@@ -288,67 +204,4 @@ func (o *observed) short() string {
 		}
 	}
 	return strings.Join(words, " ")
-}
-
-// WriteChanges writes changes in a format of [DiffFormats].
-func WriteChanges(w io.Writer, changes []Change, format string, colour bool) error {
-	var b bytes.Buffer
-	switch format {
-	case "jsonl":
-		e := json.NewEncoder(report.SafeJSON(&b))
-		for _, c := range changes {
-			if err := e.Encode(c); err != nil {
-				return err
-			}
-		}
-	case "markdown":
-		if len(changes) == 0 {
-			b.WriteString("No differences.\n")
-			break
-		}
-		cell := strings.NewReplacer("|", `\|`, "<", "&lt;", ">", "&gt;", "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`)
-		b.WriteString("| what | where | field | old | new |\n|---|---|---|---|---|\n")
-		for _, c := range changes {
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", c.What, cell.Replace(report.Printable(c.Where, 100)), c.Field, cell.Replace(report.Printable(c.Old, 200)), cell.Replace(report.Printable(c.New, 200)))
-		}
-	case "table":
-		colours := map[string]text.Color{"appeared": text.FgGreen, "gone": text.FgRed, "changed": text.FgYellow}
-		for _, c := range changes {
-			what := fmt.Sprintf("%-8s", c.What)
-			if colour {
-				what = colours[c.What].Sprint(what)
-			}
-			line := c.Where
-			if c.Field != "" {
-				line += "  " + c.Field
-			}
-			old, now := report.Printable(c.Old, 120), report.Printable(c.New, 120)
-			switch {
-			case c.Field == "capabilities":
-				var parts []string
-				if old != "" {
-					parts = append(parts, "lost "+old)
-				}
-				if now != "" {
-					parts = append(parts, "gained "+now)
-				}
-				now = strings.Join(parts, "; ")
-			default:
-				now = orNone(old) + " → " + orNone(now)
-			}
-			fmt.Fprintf(&b, "%s  %s: %s\n", what, report.Printable(line, 120), now)
-		}
-		b.WriteString(strconv.Itoa(len(changes)) + " " + plural(len(changes), "difference") + "\n")
-	default:
-		return fmt.Errorf("unknown format %q; allowed: %s", format, strings.Join(DiffFormats, ", "))
-	}
-	_, err := b.WriteTo(w)
-	return err
-}
-
-func orNone(s string) string {
-	if s == "" {
-		return "none"
-	}
-	return s
 }

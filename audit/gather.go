@@ -2,19 +2,15 @@ package audit
 
 import (
 	"context"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"herald/probes"
 	"herald/report"
-	"herald/resolve"
 	"herald/scan"
 	"herald/wire"
 )
@@ -178,158 +174,6 @@ func usual(p Place, protocol string) wire.Security {
 		}
 	}
 	return wire.Plain
-}
-
-// resolver knows the file's hosts, and asks the others of whom the file says.
-func (f *File) resolver(otherwise resolve.Resolver) resolve.Resolver {
-	if f.DNS.Server.IsValid() {
-		otherwise = resolve.At(f.DNS.Server)
-	}
-	if otherwise == nil {
-		otherwise = resolve.Network{}
-	}
-	names := map[string][]netip.Addr{}
-	for short, h := range f.Hosts {
-		if len(h.Addresses) > 0 {
-			names[h.ask(short)] = h.Addresses
-		}
-	}
-	return &resolve.Cached{Of: families{resolve.Map{Names: names, Else: otherwise}, f.Defaults.Families}}
-}
-
-// families leaves out addresses of families that are not asked for.
-type families struct {
-	of   resolve.Resolver
-	want []string
-}
-
-func (f families) Addresses(ctx context.Context, host string) ([]netip.Addr, error) {
-	all, err := f.of.Addresses(ctx, host)
-	if len(f.want) == 0 {
-		return all, err
-	}
-	return slices.DeleteFunc(slices.Clone(all), func(a netip.Addr) bool {
-		return a.Is4() && !slices.Contains(f.want, "ip4") || a.Is6() && !slices.Contains(f.want, "ip6")
-	}), err
-}
-
-// ReadRoots reads the authorities that a file trusts, DER each; nil for the system's.
-func ReadRoots(file *File) ([][]byte, error) {
-	var all [][]byte
-	for _, name := range file.Trust.CAFiles {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			return nil, &fileError{file.Name, fmt.Errorf("trust: %w", err)}
-		}
-		n := len(all)
-		for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
-			if block.Type != "CERTIFICATE" {
-				continue
-			}
-			if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-				return nil, &fileError{file.Name, fmt.Errorf("trust: %s: %w", name, err)}
-			}
-			all = append(all, block.Bytes)
-		}
-		if len(all) == n {
-			return nil, &fileError{file.Name, fmt.Errorf("trust: %s: no certificate in it", name)}
-		}
-	}
-	return all, nil
-}
-
-// Pool is the authorities that a file trusts, of the roots that [ReadRoots] gave: with the
-// system's where the file says so, nil for the system's alone.
-func (f *File) Pool(roots [][]byte) *x509.CertPool {
-	if len(roots) == 0 {
-		return nil
-	}
-	pool := x509.NewCertPool()
-	if f.Trust.System {
-		if system, err := x509.SystemCertPool(); err == nil {
-			pool = system // without them fewer are trusted, never more
-		}
-	}
-	for _, der := range roots {
-		if c, err := x509.ParseCertificate(der); err == nil {
-			pool.AddCert(c)
-		}
-	}
-	return pool
-}
-
-// vouchBySystem asks the system's authorities, while they are at hand.
-func vouchBySystem(facts []*Fact) {
-	roots, err := x509.SystemCertPool()
-	if err != nil {
-		return // nothing is said: the finding is about no authority at hand
-	}
-	for _, f := range facts {
-		chain := f.chain()
-		if len(chain) == 0 {
-			continue
-		}
-		f.System = trustedBySystem
-		if err := vouched(chain, roots, time.Now()); err != nil {
-			f.System = err.Error()
-		}
-	}
-}
-
-// Run gathers and judges; where the file says "eventually" it does so again for the
-// services that do not hold, until all do or the time is over.
-func Run(ctx context.Context, file *File, o scan.Options) (*Facts, []Finding, error) {
-	end := time.Now().Add(file.Defaults.Eventually)
-	facts, err := Gather(ctx, file, o)
-	if err != nil {
-		return nil, nil, err
-	}
-	for pause := 250 * time.Millisecond; ; pause = min(2*pause, 4*time.Second) {
-		findings := Judge(file, facts)
-		again := file.unsettled(findings)
-		left := time.Until(end)
-		if len(again) == 0 || left <= 0 {
-			return facts, findings, nil
-		}
-		select {
-		case <-time.After(min(pause, left)):
-		case <-ctx.Done():
-			return facts, findings, context.Cause(ctx)
-		}
-		newer, err := gather(ctx, file, again, o)
-		if err != nil {
-			return facts, findings, err
-		}
-		facts.replace(newer)
-	}
-}
-
-// unsettled are the services that do not hold.
-func (f *File) unsettled(findings []Finding) []*Service {
-	bad := map[string]bool{}
-	for _, x := range findings {
-		if x.State == Fail || x.State == Unknown {
-			bad[x.Service] = true
-		}
-	}
-	var again []*Service
-	for _, s := range f.Services {
-		if bad[s.ID] {
-			again = append(again, s)
-		}
-	}
-	return again
-}
-
-// replace takes newer facts for the places that they are about.
-func (f *Facts) replace(newer *Facts) {
-	about := map[string]bool{}
-	for _, n := range newer.Services {
-		about[n.At] = true
-	}
-	f.Services = slices.DeleteFunc(f.Services, func(old *Fact) bool { return about[old.At] })
-	f.Services = append(f.Services, newer.Services...)
-	f.Made, f.Sections = newer.Made, newer.Sections
 }
 
 // GatherTargets looks at targets that nothing is expected of. Of the second list only
