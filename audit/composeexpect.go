@@ -45,76 +45,98 @@ type said struct {
 
 // expectations are what labels and x-herald say, by container port.
 func (c *compose) expectations(s types.ServiceConfig, labels map[string]string) (map[uint16]said, error) {
-	all := map[uint16]said{}
-	set := func(port uint16, e Expect, path []string) error {
-		if _, twice := all[port]; twice {
-			return c.errorAt(s.Name, path, "port %d is described twice", port)
-		}
-		all[port] = said{e, path}
-		return nil
-	}
-	only := func(path []string) (uint16, error) {
-		ports := publishedPorts(s, nil)
-		for _, p := range ports {
-			if p.own != ports[0].own {
-				return 0, c.errorAt(s.Name, path, "publishes several ports: say which one is meant, like herald.expect.%d", p.own)
-			}
-		}
-		if len(ports) == 0 {
-			return 0, c.errorAt(s.Name, path, "publishes no port")
-		}
-		return ports[0].own, nil
-	}
+	e := composeExpectations{compose: c, service: s, all: map[uint16]said{}}
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
-		kind, number, _ := strings.Cut(key, ".")
-		if kind != "expect" {
-			continue
-		}
-		path := []string{"labels", "herald." + key}
-		e, err := ParseExpect(labels[key])
-		if err != nil {
-			return nil, c.errorAt(s.Name, path, "label herald.%s: %w", key, err)
-		}
-		n, _ := strconv.ParseUint(number, 10, 16)
-		port := uint16(n)
-		if number == "" {
-			if port, err = only(path); err != nil {
+		if kind, number, _ := strings.Cut(key, "."); kind == "expect" {
+			if err := e.label(key, number, labels[key]); err != nil {
 				return nil, err
 			}
 		}
-		if err := set(port, e, path); err != nil {
+	}
+	if value, ok := s.Extensions["x-herald"]; ok {
+		if err := e.extension(value); err != nil {
 			return nil, err
 		}
 	}
-	value, ok := s.Extensions["x-herald"]
-	if !ok {
-		return all, nil
-	}
-	n, err := c.node(child(child(child(c.root, "services"), s.Name), "x-herald"), value)
+	return e.all, nil
+}
+
+// composeExpectations are those of one service, while they are read.
+type composeExpectations struct {
+	*compose
+	service types.ServiceConfig
+	all     map[uint16]said // by container port
+}
+
+// label reads herald.expect.PORT; without a number it is about the only port.
+func (e *composeExpectations) label(key, number, text string) error {
+	path := []string{"labels", "herald." + key}
+	x, err := ParseExpect(text)
 	if err != nil {
-		return nil, c.errorAt(s.Name, []string{"x-herald"}, "x-herald: %w", err)
+		return e.errorAt(e.service.Name, path, "label herald.%s: %w", key, err)
+	}
+	if number == "" {
+		port, err := e.onlyPort(path)
+		if err != nil {
+			return err
+		}
+		return e.set(port, x, path)
+	}
+	n, _ := strconv.ParseUint(number, 10, 16) // labels has checked it
+	return e.set(uint16(n), x, path)
+}
+
+// extension reads x-herald, which has "expect", or expectations by container port.
+func (e *composeExpectations) extension(value any) error {
+	n, err := e.node(child(child(child(e.root, "services"), e.service.Name), "x-herald"), value)
+	if err != nil {
+		return e.errorAt(e.service.Name, []string{"x-herald"}, "x-herald: %w", err)
 	}
 	r := newReader(n)
-	return all, r.entries(n, func(key ast.Node, name string, v ast.Node) error {
+	return r.entries(n, func(key ast.Node, name string, v ast.Node) error {
 		path := []string{"x-herald", name}
-		port, err := strconv.ParseUint(name, 10, 16)
+		var port uint16
 		if name == "expect" {
-			var p uint16
-			p, err = only(path)
-			port = uint64(p)
+			only, err := e.onlyPort(path)
 			if err != nil {
 				return err
 			}
+			port = only
+		} else {
+			n, err := strconv.ParseUint(name, 10, 16)
+			if err != nil || n == 0 {
+				return at(key, "service %s: x-herald: unknown key %q; allowed: expect, or the number of a container port", e.service.Name, name)
+			}
+			port = uint16(n)
 		}
-		if err != nil || port == 0 {
-			return at(key, "service %s: x-herald: unknown key %q; allowed: expect, or the number of a container port", s.Name, name)
-		}
-		var e Expect
-		if err := r.expect(v, &e); err != nil {
+		var x Expect
+		if err := r.expect(v, &x); err != nil {
 			return err
 		}
-		return set(uint16(port), e, path)
+		return e.set(port, x, path)
 	})
+}
+
+func (e *composeExpectations) set(port uint16, x Expect, path []string) error {
+	if _, twice := e.all[port]; twice {
+		return e.errorAt(e.service.Name, path, "port %d is described twice", port)
+	}
+	e.all[port] = said{x, path}
+	return nil
+}
+
+// onlyPort is the container port of a service that publishes one.
+func (e *composeExpectations) onlyPort(path []string) (uint16, error) {
+	ports := publishedPorts(e.service, nil)
+	for _, p := range ports {
+		if p.own != ports[0].own {
+			return 0, e.errorAt(e.service.Name, path, "publishes several ports: say which one is meant, like herald.expect.%d", p.own)
+		}
+	}
+	if len(ports) == 0 {
+		return 0, e.errorAt(e.service.Name, path, "publishes no port")
+	}
+	return ports[0].own, nil
 }
 
 // node is a value as a tree: the file's own where it says the same, for its places; else

@@ -25,41 +25,10 @@ func WriteChanges(w io.Writer, changes []Change, format string, colour bool) err
 			}
 		}
 	case "markdown":
-		if len(changes) == 0 {
-			b.WriteString("No differences.\n")
-			break
-		}
-		cell := strings.NewReplacer("|", `\|`, "<", "&lt;", ">", "&gt;", "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`)
-		b.WriteString("| what | where | field | old | new |\n|---|---|---|---|---|\n")
-		for _, c := range changes {
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", c.What, cell.Replace(report.Printable(c.Where, 100)), c.Field, cell.Replace(report.Printable(c.Old, 200)), cell.Replace(report.Printable(c.New, 200)))
-		}
+		markdownChanges(&b, changes)
 	case "table":
-		colours := map[string]text.Color{"appeared": text.FgGreen, "gone": text.FgRed, "changed": text.FgYellow}
 		for _, c := range changes {
-			what := fmt.Sprintf("%-8s", c.What)
-			if colour {
-				what = colours[c.What].Sprint(what)
-			}
-			line := c.Where
-			if c.Field != "" {
-				line += "  " + c.Field
-			}
-			old, now := report.Printable(c.Old, 120), report.Printable(c.New, 120)
-			switch {
-			case c.Field == "capabilities":
-				var parts []string
-				if old != "" {
-					parts = append(parts, "lost "+old)
-				}
-				if now != "" {
-					parts = append(parts, "gained "+now)
-				}
-				now = strings.Join(parts, "; ")
-			default:
-				now = orNone(old) + " → " + orNone(now)
-			}
-			fmt.Fprintf(&b, "%s  %s: %s\n", what, report.Printable(line, 120), now)
+			b.WriteString(c.line(colour) + "\n")
 		}
 		b.WriteString(strconv.Itoa(len(changes)) + " " + plural(len(changes), "difference") + "\n")
 	default:
@@ -67,6 +36,43 @@ func WriteChanges(w io.Writer, changes []Change, format string, colour bool) err
 	}
 	_, err := b.WriteTo(w)
 	return err
+}
+
+func markdownChanges(b *bytes.Buffer, changes []Change) {
+	if len(changes) == 0 {
+		b.WriteString("No differences.\n")
+		return
+	}
+	cell := strings.NewReplacer("|", `\|`, "<", "&lt;", ">", "&gt;", "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`)
+	b.WriteString("| what | where | field | old | new |\n|---|---|---|---|---|\n")
+	for _, c := range changes {
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", c.What, cell.Replace(report.Printable(c.Where, 100)), c.Field, cell.Replace(report.Printable(c.Old, 200)), cell.Replace(report.Printable(c.New, 200)))
+	}
+}
+
+// line is a change for people.
+func (c Change) line(colour bool) string {
+	what := fmt.Sprintf("%-8s", c.What)
+	if colour {
+		what = map[string]text.Color{"appeared": text.FgGreen, "gone": text.FgRed, "changed": text.FgYellow}[c.What].Sprint(what)
+	}
+	where := c.Where
+	if c.Field != "" {
+		where += "  " + c.Field
+	}
+	old, now := report.Printable(c.Old, 120), report.Printable(c.New, 120)
+	change := orNone(old) + " → " + orNone(now)
+	if c.Field == "capabilities" {
+		var parts []string
+		if old != "" {
+			parts = append(parts, "lost "+old)
+		}
+		if now != "" {
+			parts = append(parts, "gained "+now)
+		}
+		change = strings.Join(parts, "; ")
+	}
+	return what + "  " + report.Printable(where, 120) + ": " + change
 }
 
 func orNone(s string) string {

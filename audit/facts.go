@@ -60,53 +60,68 @@ func ReadFacts(name string, r io.Reader) (*Facts, error) {
 	d := json.NewDecoder(io.LimitReader(r, most))
 	var facts *Facts
 	for n := 1; ; n++ {
+		place := fmt.Sprintf("%s: object %d", name, n)
 		var raw json.RawMessage
 		err := d.Decode(&raw)
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: object %d: %w", name, n, err)
+			return nil, fmt.Errorf("%s: %w", place, err)
 		}
-		var kind struct {
-			Format   int              `json:"format"`
-			Services *json.RawMessage `json:"services"`
-			Target   string           `json:"target"`
-		}
-		if err := json.Unmarshal(raw, &kind); err != nil {
-			return nil, fmt.Errorf("%s: object %d: %w", name, n, err)
-		}
-		switch {
-		case kind.Services != nil && kind.Format != FactsFormat, kind.Services == nil && kind.Target != "" && kind.Format != report.Format:
-			return nil, fmt.Errorf("%s: object %d: format %d; this version reads format %d", name, n, kind.Format, FactsFormat)
-		case kind.Services != nil && facts == nil:
-			facts = &Facts{}
-			if err := json.Unmarshal(raw, facts); err != nil {
-				return nil, fmt.Errorf("%s: %w", name, err)
-			}
-			for i, f := range facts.Services {
-				if f == nil || f.Record == nil {
-					return nil, fmt.Errorf("%s: service %d has no record", name, i+1)
-				}
-			}
-		case kind.Target != "":
-			record := &report.Record{}
-			if err := json.Unmarshal(raw, record); err != nil {
-				return nil, fmt.Errorf("%s: object %d: %w", name, n, err)
-			}
-			if facts == nil {
-				facts = &Facts{Format: FactsFormat}
-			}
-			facts.Services = append(facts.Services, &Fact{At: placeOf(record), Record: record})
-			if end := record.Started.Add(milliseconds(record.DurationMS)); end.After(facts.Made) {
-				facts.Made = end
-			}
-		default:
-			return nil, fmt.Errorf("%s: object %d is neither saved facts nor a line of 'herald scan --format jsonl'", name, n)
+		if facts, err = facts.with(place, raw); err != nil {
+			return nil, err
 		}
 	}
 	if facts == nil {
 		return nil, fmt.Errorf("%s: empty", name)
+	}
+	return facts, nil
+}
+
+// with adds an object of a file to the facts that stand before it, nil for none. place is for
+// errors.
+func (f *Facts) with(place string, object json.RawMessage) (*Facts, error) {
+	var kind struct {
+		Format   int              `json:"format"`
+		Services *json.RawMessage `json:"services"`
+		Target   string           `json:"target"`
+	}
+	if err := json.Unmarshal(object, &kind); err != nil {
+		return nil, fmt.Errorf("%s: %w", place, err)
+	}
+	saved, line := kind.Services != nil, kind.Services == nil && kind.Target != ""
+	switch {
+	case saved && kind.Format != FactsFormat, line && kind.Format != report.Format:
+		return nil, fmt.Errorf("%s: format %d; this version reads format %d", place, kind.Format, FactsFormat)
+	case saved && f == nil:
+		return savedFacts(place, object)
+	case kind.Target != "":
+		record := &report.Record{}
+		if err := json.Unmarshal(object, record); err != nil {
+			return nil, fmt.Errorf("%s: %w", place, err)
+		}
+		if f == nil {
+			f = &Facts{Format: FactsFormat}
+		}
+		f.Services = append(f.Services, &Fact{At: placeOf(record), Record: record})
+		if end := record.Started.Add(milliseconds(record.DurationMS)); end.After(f.Made) {
+			f.Made = end
+		}
+		return f, nil
+	}
+	return nil, fmt.Errorf("%s is neither saved facts nor a line of 'herald scan --format jsonl'", place)
+}
+
+func savedFacts(place string, object json.RawMessage) (*Facts, error) {
+	facts := &Facts{}
+	if err := json.Unmarshal(object, facts); err != nil {
+		return nil, fmt.Errorf("%s: %w", place, err)
+	}
+	for i, f := range facts.Services {
+		if f == nil || f.Record == nil {
+			return nil, fmt.Errorf("%s: service %d has no record", place, i+1)
+		}
 	}
 	return facts, nil
 }

@@ -36,7 +36,7 @@ func gather(ctx context.Context, file *File, services []*Service, o scan.Options
 	}
 	o.Resolver = file.resolver(o.Resolver)
 	var found sink
-	if err := scan.New(o).Run(ctx, targets(services), &found); err != nil {
+	if err := scan.New(o).Run(ctx, sourceOf(targets(services)), &found); err != nil {
 		return nil, err
 	}
 	facts.Services = found.facts
@@ -58,39 +58,50 @@ func gather(ctx context.Context, file *File, services []*Service, o scan.Options
 	return facts, nil
 }
 
-// targets are the places of services, each once. What is expected is the scanner's hint:
-// a mail server on an odd port gets a mail server's time to greet.
-func targets(services []*Service) scan.Source {
-	return func(yield func(scan.Target, error) bool) {
-		seen := map[string]bool{}
-		position := uint64(0)
-		for _, s := range services {
-			for _, p := range s.At {
-				if seen[p.Key()] {
-					continue
-				}
+// targets are the places of services, each once.
+func targets(services []*Service) (all []scan.Target) {
+	seen := map[string]bool{}
+	for _, s := range services {
+		for _, p := range s.At {
+			if !seen[p.Key()] {
 				seen[p.Key()] = true
-				t := scan.Target{Host: p.Host, Port: p.Port, Protocol: s.Expect.Protocol, Position: position}
-				if a, err := netip.ParseAddr(p.Host); err == nil {
-					t.Addr = a
-				}
-				if probes.Named(t.Protocol) == nil { // nobody to be asked first
-					t.Protocol = ""
-				}
-				switch s.Expect.ModeOf(p) {
-				case wire.TLS:
-					t.Security = wire.TLS
-				case wire.StartTLS, wire.Plain:
-					t.Security = wire.Plain
-				default:
-					if t.Protocol != "" {
-						t.Security = usual(p, t.Protocol)
-					}
-				}
-				position++
-				if !yield(t, nil) {
-					return
-				}
+				t := target(s, p)
+				t.Position = uint64(len(all))
+				all = append(all, t)
+			}
+		}
+	}
+	return all
+}
+
+// target is one place of a service. What is expected is the scanner's hint: a mail server on an
+// odd port gets a mail server's time to greet.
+func target(s *Service, p Place) scan.Target {
+	t := scan.Target{Host: p.Host, Port: p.Port, Protocol: s.Expect.Protocol}
+	if a, err := netip.ParseAddr(p.Host); err == nil {
+		t.Addr = a
+	}
+	if probes.Named(t.Protocol) == nil { // nobody to be asked first
+		t.Protocol = ""
+	}
+	switch s.Expect.ModeOf(p) {
+	case wire.TLS:
+		t.Security = wire.TLS
+	case wire.StartTLS, wire.Plain:
+		t.Security = wire.Plain
+	default:
+		if t.Protocol != "" {
+			t.Security = usual(p, t.Protocol)
+		}
+	}
+	return t
+}
+
+func sourceOf(targets []scan.Target) scan.Source {
+	return func(yield func(scan.Target, error) bool) {
+		for _, t := range targets {
+			if !yield(t, nil) {
+				return
 			}
 		}
 	}
@@ -107,7 +118,26 @@ func (f *Facts) again(ctx context.Context, services []*Service, o scan.Options) 
 			}
 		}
 	}
-	var places []scan.Target
+	places := f.disappointing(wanted)
+	if len(places) == 0 {
+		return nil
+	}
+	var found sink
+	if err := scan.New(o).Run(ctx, sourceOf(places), &found); err != nil {
+		return err
+	}
+	for _, newer := range found.facts {
+		for i, old := range f.Services {
+			if old.key() == newer.key() && old.At == newer.At && newer.better(old, wanted[old.At]) {
+				f.Services[i] = newer
+			}
+		}
+	}
+	return nil
+}
+
+// disappointing are the places that answer, and not as they should; wanted is by place.
+func (f *Facts) disappointing(wanted map[string]*Expect) (places []scan.Target) {
 	asked := map[string]bool{}
 	for _, fact := range f.Services {
 		want := wanted[fact.At]
@@ -128,31 +158,15 @@ func (f *Facts) again(ctx context.Context, services []*Service, o scan.Options) 
 			places = append(places, t)
 		}
 	}
-	if len(places) == 0 {
-		return nil
+	return places
+}
+
+// better says whether a second look came nearer to what is wanted than the first.
+func (f *Fact) better(than *Fact, want *Expect) bool {
+	if f.Record.Protocol == want.Protocol {
+		return than.Record.Protocol != want.Protocol || f.names(want.Product)
 	}
-	var found sink
-	source := func(yield func(scan.Target, error) bool) {
-		for _, t := range places {
-			if !yield(t, nil) {
-				return
-			}
-		}
-	}
-	if err := scan.New(o).Run(ctx, source, &found); err != nil {
-		return err
-	}
-	for _, newer := range found.facts {
-		for i, old := range f.Services {
-			want := wanted[old.At]
-			fits := func(f *Fact) bool { return f.Record.Protocol == want.Protocol }
-			better := fits(newer) && (!fits(old) || newer.names(want.Product)) || old.Record.Protocol == "" && newer.Record.Protocol != ""
-			if old.key() == newer.key() && old.At == newer.At && better {
-				f.Services[i] = newer
-			}
-		}
-	}
-	return nil
+	return than.Record.Protocol == "" && f.Record.Protocol != ""
 }
 
 // names says whether a product is among those that the server was told to be.
@@ -185,14 +199,7 @@ func GatherTargets(ctx context.Context, all, open []scan.Target, o scan.Options)
 			list[n].Position = uint64(n)
 		}
 		var found sink
-		source := func(yield func(scan.Target, error) bool) {
-			for _, t := range list {
-				if !yield(t, nil) {
-					return
-				}
-			}
-		}
-		if err := scan.New(o).Run(ctx, source, &found); err != nil {
+		if err := scan.New(o).Run(ctx, sourceOf(list), &found); err != nil {
 			return nil, err
 		}
 		for _, f := range found.facts {

@@ -65,7 +65,7 @@ var hasMechanisms = []string{"smtp", "lmtp", "imap", "pop3", "nntp", "sieve"}
 // readable are the mechanisms that send a password so that a listener can read it.
 var readable = []string{"PLAIN", "LOGIN", "USER", "XOAUTH2", "OAUTHBEARER"}
 
-// starttls says that the server offers to go on inside TLS.
+// offersTLS says that the server offers to go on inside TLS.
 func offersTLS(protocol string, clear []string) bool {
 	name := map[string]string{"smtp": "STARTTLS", "lmtp": "STARTTLS", "imap": "STARTTLS", "pop3": "STLS", "nntp": "STARTTLS", "sieve": "STARTTLS"}[protocol]
 	for _, item := range clear {
