@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -20,19 +22,16 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // Whoever reads lines from a nasty server ends in time, in bounds, and with the right
-// kind of failure.
+// kind of failure: on real sockets.
 func TestNastyServersEndAsTheyMust(t *testing.T) {
-	const busy = time.Minute // what a busy machine may take for what ends by itself
-	limits := wiretest.Limits
-	limits.Dial, limits.Reply, limits.Whole, limits.TLS = busy, busy, busy, busy
-	limits.Bytes = 64 << 10
+	const busy = time.Minute   // what a busy machine may take for what ends by itself
 	var meeting sync.WaitGroup // not t.Parallel, which allows as many as there are processors: here everybody waits
 	defer meeting.Wait()
-	meet := func(s wiretest.Server) {
-		t.Run(s.Name, func(t *testing.T) {
-			e := wiretest.Start(t, s.Serve)
-			kind := func(security wire.Security) wire.Kind {
-				limits := limits
+	for _, s := range wiretest.Servers() {
+		e := wiretest.Start(t, s.Serve)
+		meeting.Go(func() {
+			endsAsItMust(t, s, func(security wire.Security) (wire.Caller, wire.Endpoint) {
+				limits := wire.Limits{Dial: busy, TLS: busy, Reply: busy, Whole: busy, Bytes: 64 << 10}
 				switch {
 				case security == wire.TLS && s.Handshake == wire.Timeout:
 					limits.TLS = 100 * time.Millisecond
@@ -42,44 +41,62 @@ func TestNastyServersEndAsTheyMust(t *testing.T) {
 					limits.Whole = time.Second
 				}
 				e.Security = security
-				c, err := (&wire.Caller{Limits: limits}).Open(context.Background(), e)
-				if c == nil { // a reset may come before the dial has returned
-					return wire.KindOf(err)
-				}
-				defer c.Close()
-				if err == nil {
-					err = c.Send("HELLO")
-				}
-				for err == nil {
-					_, err = c.ReadLine()
-				}
-				if received, _ := c.Traffic(); received > limits.Bytes {
-					t.Errorf("%d bytes were taken", received)
-				}
-				if c.TLS() == nil && wire.KindOf(err) == wire.NotTLS && len(c.Heard()) == 0 {
-					t.Error("what was said instead of TLS is lost")
-				}
-				return wire.KindOf(err)
-			}
-			reading := wire.Plain
-			if s.TLS && s.Handshake == "" {
-				reading = wire.TLS
-			} else if s.TLS {
-				if got := kind(wire.TLS); got != s.Handshake {
-					t.Errorf("the handshake ends as %q, not %q", got, s.Handshake)
-				}
-			}
-			got := kind(reading)
-			if got == wire.Reset && s.Reading == wire.Closed {
-				got = wire.Closed // who closes before our word has come, and who after it, unread
-			}
-			if got != s.Reading {
-				t.Errorf("reading ends as %q, not %q", got, s.Reading)
-			}
+				return wire.Caller{Limits: limits}, e
+			})
 		})
 	}
+}
+
+// In memory they end alike, by the limits that hold where nobody says otherwise. So tests of
+// others, who meet them there, meet what they would on a network.
+func TestNastyServersEndAsTheyMustInMemory(t *testing.T) {
 	for _, s := range wiretest.Servers() {
-		meeting.Go(func() { meet(s) })
+		synctest.Test(t, func(t *testing.T) {
+			endsAsItMust(t, s, func(security wire.Security) (wire.Caller, wire.Endpoint) {
+				return wire.Caller{Transport: wiretest.Only(s.Serve), Limits: wire.Limits{Bytes: 64 << 10}}, wire.Endpoint{Addr: netip.MustParseAddrPort("192.0.2.1:25"), Security: security}
+			})
+			time.Sleep(wiretest.Longest)
+		})
+	}
+}
+
+// endsAsItMust reads lines from a server until it ends, and looks at the kinds of that.
+func endsAsItMust(t *testing.T, s wiretest.Server, call func(wire.Security) (wire.Caller, wire.Endpoint)) {
+	kind := func(security wire.Security) wire.Kind {
+		caller, e := call(security)
+		c, err := caller.Open(context.Background(), e)
+		if c == nil { // a reset may come before the dial has returned
+			return wire.KindOf(err)
+		}
+		defer c.Close()
+		if err == nil {
+			err = c.Send("HELLO")
+		}
+		for err == nil {
+			_, err = c.ReadLine()
+		}
+		if received, _ := c.Traffic(); received > caller.Limits.Bytes {
+			t.Errorf("%s: %d bytes were taken", s.Name, received)
+		}
+		if c.TLS() == nil && wire.KindOf(err) == wire.NotTLS && len(c.Heard()) == 0 {
+			t.Errorf("%s: what was said instead of TLS is lost", s.Name)
+		}
+		return wire.KindOf(err)
+	}
+	reading := wire.Plain
+	if s.TLS && s.Handshake == "" {
+		reading = wire.TLS
+	} else if s.TLS {
+		if got := kind(wire.TLS); got != s.Handshake {
+			t.Errorf("%s: the handshake ends as %q, not %q", s.Name, got, s.Handshake)
+		}
+	}
+	got := kind(reading)
+	if got == wire.Reset && s.Reading == wire.Closed {
+		got = wire.Closed // who closes before our word has come, and who after it, unread
+	}
+	if got != s.Reading {
+		t.Errorf("%s: reading ends as %q, not %q", s.Name, got, s.Reading)
 	}
 }
 

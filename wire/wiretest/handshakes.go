@@ -54,7 +54,7 @@ func handshakers() []Server {
 			endless("", "\x15\x03\x03\x00\x02\x01\x5a")(c)
 		}, Reading: wire.Limit},
 		{Name: "closes without an alert", TLS: true, Handshake: wire.Closed, Serve: func(c net.Conn) { c.Read(make([]byte, 4096)) }, Reading: wire.Closed},
-		{Name: "resets in the handshake", TLS: true, Handshake: wire.Reset, Serve: func(c net.Conn) { c.Read(make([]byte, 4096)); c.(*net.TCPConn).SetLinger(0) }, Reading: wire.Reset},
+		{Name: "resets in the handshake", TLS: true, Handshake: wire.Reset, Serve: func(c net.Conn) { c.Read(make([]byte, 4096)); abrupt(c) }, Reading: wire.Reset},
 		{Name: "silent in the handshake", TLS: true, Handshake: wire.Timeout, Serve: hold, Reading: wire.Timeout},
 		{Name: "half a handshake", TLS: true, Handshake: wire.Timeout, Serve: answer("\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03"), Reading: wire.Timeout},
 		{Name: "an alert", TLS: true, Handshake: wire.TLSAlert, Serve: answer("\x15\x03\x03\x00\x02\x02\x28"), Reading: wire.Timeout},
@@ -120,7 +120,7 @@ func ResetAmidHandshake(n int) func(net.Conn) {
 		if tls.Server(s, thirteen()).Handshake(); s.left > 0 {
 			io.Copy(io.Discard, c) // all was sent: the client's answer is awaited
 		}
-		c.(*net.TCPConn).SetLinger(0)
+		abrupt(c)
 	}
 }
 

@@ -76,7 +76,7 @@ func reply(greeting string, answer func(line string) string) func(net.Conn) {
 func ResetAfter(words string, n int) func(net.Conn) {
 	return func(c net.Conn) {
 		io.WriteString(c, words[:n])
-		c.(*net.TCPConn).SetLinger(0)
+		abrupt(c)
 	}
 }
 
@@ -101,12 +101,14 @@ func talkers() []Server {
 		{Name: "terminal escapes", Serve: push("220 \x1b[2J\x1b]0;owned\x07\x9b31m\u202e\r\n"), Reading: wire.Closed},
 		{Name: "half-closes after its greeting", Reading: wire.Closed, Serve: func(c net.Conn) {
 			io.WriteString(c, greeting)
-			c.(*net.TCPConn).CloseWrite()
+			halfClose(c)
 			hold(c)
 		}},
-		{Name: "half-closes without a word", Reading: wire.Closed, Serve: func(c net.Conn) { c.(*net.TCPConn).CloseWrite(); hold(c) }},
+		{Name: "half-closes without a word", Reading: wire.Closed, Serve: func(c net.Conn) { halfClose(c); hold(c) }},
 		{Name: "never reads, its window is shut", Reading: wire.Timeout, Serve: func(c net.Conn) {
-			c.(*net.TCPConn).SetReadBuffer(1)
+			if kernel, ok := c.(*net.TCPConn); ok {
+				kernel.SetReadBuffer(1)
+			}
 			io.WriteString(c, greeting)
 			wait(c)
 		}},
@@ -118,10 +120,21 @@ func talkers() []Server {
 
 // wait stays without reading, until the test ends.
 func wait(c net.Conn) {
-	if raw, err := c.(*net.TCPConn).SyscallConn(); err == nil {
-		raw.Read(func(uintptr) bool { return false })
+	switch c := c.(type) {
+	case *side:
+		c.wait()
+	case *net.TCPConn:
+		if raw, err := c.SyscallConn(); err == nil {
+			raw.Read(func(uintptr) bool { return false })
+		}
 	}
 }
+
+// abrupt has the connection's end be a reset.
+func abrupt(c net.Conn) { c.(interface{ SetLinger(int) error }).SetLinger(0) }
+
+// halfClose sends FIN and goes on listening.
+func halfClose(c net.Conn) { c.(interface{ CloseWrite() error }).CloseWrite() }
 
 // familiar speak a protocol, and abuse it.
 func familiar() []Server {

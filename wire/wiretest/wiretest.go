@@ -1,9 +1,9 @@
 // Package wiretest has servers that nobody wants to meet, for tests: on real sockets of
-// loopback, each bounded in what it sends and how long it stays. What they do has broken
-// programs of this kind, or would.
+// loopback or in memory, each bounded in what it sends and how long it stays. What they do
+// has broken programs of this kind, or would.
 //
-// Walk [Servers] and [Start] each; a new way to be nasty is one more entry in the list,
-// and every probe is tried against it.
+// Walk [Servers] and [Start] each, or call them through [Only] by a clock of the test's own; a
+// new way to be nasty is one more entry in the list, and every probe is tried against it.
 package wiretest
 
 import (
