@@ -8,7 +8,9 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"herald/audit"
@@ -103,8 +105,7 @@ var wrongWays = map[string]func(net.Conn){
 }
 
 func TestHostileServers(t *testing.T) {
-	hostile := patient
-	hostile.Reply, hostile.Greeting, hostile.Whole = 60*time.Millisecond, 60*time.Millisecond, time.Second // nobody waits for these
+	hostile := wire.DefaultLimits
 	for protocol, lines := range malformed {
 		ways := map[string]func(net.Conn){}
 		for _, line := range lines {
@@ -113,26 +114,40 @@ func TestHostileServers(t *testing.T) {
 		for name, way := range wrongWays {
 			ways[name] = way
 		}
+		meet := func(t *testing.T, name string, n int, way func(net.Conn)) {
+			serve := goesWrong(protocol, n, way)
+			network := wiretest.Net(func(e wire.Endpoint) func(net.Conn) {
+				if e.Addr != home {
+					return nil // there are no connections for data
+				}
+				return serve
+			})
+			l := Login{ID: "x", Protocol: protocol, Security: wire.Plain, Upload: protocol == "ftp"}
+			began := time.Now()
+			r := Try(t.Context(), wire.Caller{Transport: network, Limits: hostile}, wire.Endpoint{Addr: home}, l, alice, nil)
+			if took := time.Since(began); took > hostile.Whole+time.Second {
+				t.Errorf("%s at question %d: %v", name, n, took)
+			}
+			if len(r.Steps) == 0 || len(r.Transcript) > 8*hostile.Bytes {
+				t.Errorf("%s at question %d: %d steps, %d bytes of transcript", name, n, len(r.Steps), len(r.Transcript))
+			}
+			if n < 2 && slices.ContainsFunc(r.Steps, func(s Step) bool { return s.Kind == "mailbox" && s.State == audit.Pass }) && name == "silence" {
+				t.Errorf("%s at question %d: the mailbox is said to open", name, n)
+			}
+			if name == "silence" && !slices.ContainsFunc(r.Steps, func(s Step) bool { return s.State == audit.Unknown || s.State == audit.Fail }) && n < len(good[protocol].answers)-1 {
+				t.Errorf("%s at question %d: all is said to be well: %+v", name, n, r.Steps)
+			}
+		}
 		t.Run(protocol, func(t *testing.T) {
 			for n := range len(good[protocol].answers) + 1 {
-				for name, way := range ways {
-					e := wiretest.Start(t, goesWrong(protocol, n, way))
-					l := Login{ID: "x", Protocol: protocol, Security: wire.Plain, Upload: protocol == "ftp"}
-					began := time.Now()
-					r := Try(t.Context(), wire.Caller{Limits: hostile}, e, l, alice, nil)
-					if took := time.Since(began); took > 30*time.Second {
-						t.Errorf("%s at question %d: %v", name, n, took)
+				synctest.Test(t, func(t *testing.T) {
+					var all sync.WaitGroup
+					for name, way := range ways {
+						all.Go(func() { meet(t, name, n, way) })
 					}
-					if len(r.Steps) == 0 || len(r.Transcript) > 8*hostile.Bytes {
-						t.Errorf("%s at question %d: %d steps, %d bytes of transcript", name, n, len(r.Steps), len(r.Transcript))
-					}
-					if n < 2 && slices.ContainsFunc(r.Steps, func(s Step) bool { return s.Kind == "mailbox" && s.State == audit.Pass }) && name == "silence" {
-						t.Errorf("%s at question %d: the mailbox is said to open", name, n)
-					}
-					if name == "silence" && !slices.ContainsFunc(r.Steps, func(s Step) bool { return s.State == audit.Unknown || s.State == audit.Fail }) && n < len(good[protocol].answers)-1 {
-						t.Errorf("%s at question %d: all is said to be well: %+v", name, n, r.Steps)
-					}
-				}
+					all.Wait()
+					time.Sleep(wiretest.Longest)
+				})
 			}
 		})
 	}

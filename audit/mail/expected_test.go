@@ -50,28 +50,30 @@ func TestExpectedOfDomain(t *testing.T) {
 	} {
 		t.Run(test.expect, func(t *testing.T) {
 			t.Parallel()
-			_, d := sectionOf(t, test.expect)
-			w := newWorld(t)
-			w.replace(t, v6, "")
-			w.question = d.list[0].question()
-			facts := readFacts(t, savedFacts(t, w.gather(t)))
-			words := func(list []audit.Finding) string {
-				var out []string
-				for _, f := range list {
-					out = append(out, string(f.State)+" "+f.ID)
+			atNoon(t, func(t *testing.T) {
+				_, d := sectionOf(t, test.expect)
+				w := newWorld(t)
+				w.replace(t, v6, "")
+				w.question = d.list[0].question()
+				facts := readFacts(t, savedFacts(t, w.gather(t)))
+				words := func(list []audit.Finding) string {
+					var out []string
+					for _, f := range list {
+						out = append(out, string(f.State)+" "+f.ID)
+					}
+					return strings.Join(out, ", ")
 				}
-				return strings.Join(out, ", ")
-			}
-			if got := words(d.list[0].compare(facts, w.options)); got != test.want {
-				t.Errorf("%s; want %s", got, test.want)
-			}
-			// Where the DNS has not answered, nothing is said to be otherwise.
-			facts.Answers = nil
-			for _, f := range d.list[0].compare(facts, w.options) {
-				if f.State != audit.Unknown {
-					t.Errorf("without answers: %s %s: %s", f.State, f.ID, f.Seen)
+				if got := words(d.list[0].compare(facts, w.options)); got != test.want {
+					t.Errorf("%s; want %s", got, test.want)
 				}
-			}
+				// Where the DNS has not answered, nothing is said to be otherwise.
+				facts.Answers = nil
+				for _, f := range d.list[0].compare(facts, w.options) {
+					if f.State != audit.Unknown {
+						t.Errorf("without answers: %s %s: %s", f.State, f.ID, f.Seen)
+					}
+				}
+			})
 		})
 	}
 }
@@ -79,30 +81,32 @@ func TestExpectedOfDomain(t *testing.T) {
 // A profile that is expected of a domain is what T3 judges by, and has the versions and
 // suites scanned.
 func TestExpectedProfile(t *testing.T) {
-	file, d := sectionOf(t, "tls: {profile: mozilla-modern}")
-	w := newWorld(t)
-	w.replace(t, v6, "")
-	w.srvless()
-	for p := range w.servers {
-		if p != 25 {
-			delete(w.servers, p)
+	atNoon(t, func(t *testing.T) {
+		file, d := sectionOf(t, "tls: {profile: mozilla-modern}")
+		w := newWorld(t)
+		w.replace(t, v6, "")
+		w.srvless()
+		for p := range w.servers {
+			if p != 25 {
+				delete(w.servers, p)
+			}
 		}
-	}
-	w.gatherer.TLSScan = d.list[0].profile != ""
-	w.question = d.list[0].question()
-	saved, err := json.Marshal([]*Facts{w.gather(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var seen []string
-	for _, f := range d.Judge(file, &audit.Facts{Made: noon, Sections: map[string]json.RawMessage{"domains": saved}}) {
-		if f.ID == "T3" {
-			seen = append(seen, fmt.Sprintf("%s %s", f.State, f.Seen))
+		w.gatherer.TLSScan = d.list[0].profile != ""
+		w.question = d.list[0].question()
+		saved, err := json.Marshal([]*Facts{w.gather(t)})
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if len(seen) != 1 || !strings.HasPrefix(seen[0], "warn mozilla-modern does not allow TLS 1.2") {
-		t.Errorf("%q", seen)
-	}
+		var seen []string
+		for _, f := range d.Judge(file, &audit.Facts{Made: noon, Sections: map[string]json.RawMessage{"domains": saved}}) {
+			if f.ID == "T3" {
+				seen = append(seen, fmt.Sprintf("%s %s", f.State, f.Seen))
+			}
+		}
+		if len(seen) != 1 || !strings.HasPrefix(seen[0], "warn mozilla-modern does not allow TLS 1.2") {
+			t.Errorf("%q", seen)
+		}
+	})
 }
 
 // The example that the manual shows is read, and asks for what it expects.

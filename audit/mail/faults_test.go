@@ -533,28 +533,30 @@ func TestFaults(t *testing.T) {
 	for _, f := range faults {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			w.replace(t, v6, "") // half the work, where it is not about IPv6
-			f.plant(t, w)
-			facts := readFacts(t, savedFacts(t, w.gather(t))) // what is judged is what a file holds
-			got := map[string]bool{}
-			var words []string
-			for _, x := range Judge(facts, w.options) {
-				if key := string(x.State) + " " + x.Check; x.State != Pass && x.State != NA {
-					if !got[key] {
-						words = append(words, key)
+			atNoon(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.replace(t, v6, "") // half the work, where it is not about IPv6
+				f.plant(t, w)
+				facts := readFacts(t, savedFacts(t, w.gather(t))) // what is judged is what a file holds
+				got := map[string]bool{}
+				var words []string
+				for _, x := range Judge(facts, w.options) {
+					if key := string(x.State) + " " + x.Check; x.State != Pass && x.State != NA {
+						if !got[key] {
+							words = append(words, key)
+						}
+						got[key] = true
+						t.Logf("%s %s %s %s: %s %q", x.State, x.Severity, x.Check, x.Where, x.Text, x.Evidence)
 					}
-					got[key] = true
-					t.Logf("%s %s %s %s: %s %q", x.State, x.Severity, x.Check, x.Where, x.Text, x.Evidence)
 				}
-			}
-			want := strings.Split(f.want, ", ")
-			want = slices.DeleteFunc(want, func(s string) bool { return s == "" || strings.HasPrefix(s, "n/a") })
-			slices.Sort(want)
-			slices.Sort(words)
-			if !slices.Equal(words, want) {
-				t.Errorf("found %s; want %s", strings.Join(words, ", "), strings.Join(want, ", "))
-			}
+				want := strings.Split(f.want, ", ")
+				want = slices.DeleteFunc(want, func(s string) bool { return s == "" || strings.HasPrefix(s, "n/a") })
+				slices.Sort(want)
+				slices.Sort(words)
+				if !slices.Equal(words, want) {
+					t.Errorf("found %s; want %s", strings.Join(words, ", "), strings.Join(want, ", "))
+				}
+			})
 		})
 	}
 }
@@ -570,21 +572,23 @@ var spoilt = []struct {
 }
 
 func TestSpoiltFacts(t *testing.T) {
-	w := newWorld(t)
-	saved := savedFacts(t, w.gather(t))
-	for _, f := range spoilt {
-		facts := readFacts(t, saved)
-		f.plant(facts)
-		var words []string
-		for _, x := range Judge(facts, w.options) {
-			if x.State != Pass && x.State != NA {
-				words = append(words, string(x.State)+" "+string(x.Severity)+" "+x.Check)
+	atNoon(t, func(t *testing.T) {
+		w := newWorld(t)
+		saved := savedFacts(t, w.gather(t))
+		for _, f := range spoilt {
+			facts := readFacts(t, saved)
+			f.plant(facts)
+			var words []string
+			for _, x := range Judge(facts, w.options) {
+				if x.State != Pass && x.State != NA {
+					words = append(words, string(x.State)+" "+string(x.Severity)+" "+x.Check)
+				}
+			}
+			if got := strings.Join(words, ", "); got != f.want {
+				t.Errorf("%s: %s; want %s", f.name, got, f.want)
 			}
 		}
-		if got := strings.Join(words, ", "); got != f.want {
-			t.Errorf("%s: %s; want %s", f.name, got, f.want)
-		}
-	}
+	})
 }
 
 func savedFacts(t *testing.T, f *Facts) []byte {

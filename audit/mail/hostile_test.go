@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -23,26 +24,31 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // Whatever a server does, a visit ends in time, in bounds, and in findings that can be
 // written; the enumeration of versions and suites, and the injection, are part of it.
 func TestHostileServers(t *testing.T) {
-	roles := []Service{{Port: 25, Protocol: "smtp"}, {Port: 143, Protocol: "imap"}, {Port: 110, Protocol: "pop3"}, {Port: 4190, Protocol: "sieve"}, {Port: 993, Protocol: "imap"}}
-	var all sync.WaitGroup
-	for _, hostile := range wiretest.Servers() {
-		at := wiretest.Start(t, hostile.Serve)
-		for _, role := range roles {
-			all.Go(func() { // most of the time is spent waiting
-				if err := meet(t.Context(), at.Addr, role); err != nil {
-					t.Errorf("%s as %s on %d: %v", hostile.Name, role.Protocol, role.Port, err)
-				}
-			})
-		}
+	for _, role := range []Service{{Port: 25, Protocol: "smtp"}, {Port: 143, Protocol: "imap"}, {Port: 110, Protocol: "pop3"}, {Port: 4190, Protocol: "sieve"}, {Port: 993, Protocol: "imap"}} {
+		t.Run(fmt.Sprintf("%s on %d", role.Protocol, role.Port), func(t *testing.T) {
+			t.Parallel()
+			for some := range slices.Chunk(wiretest.Servers(), 20) {
+				atNoon(t, func(t *testing.T) {
+					var all sync.WaitGroup
+					for _, hostile := range some {
+						all.Go(func() {
+							if err := meet(t.Context(), hostile.Serve, role); err != nil {
+								t.Errorf("%s: %v", hostile.Name, err)
+							}
+						})
+					}
+					all.Wait()
+				})
+			}
+		})
 	}
-	all.Wait()
 }
 
 // meet gathers from a server and judges it.
-func meet(ctx context.Context, at netip.AddrPort, role Service) error {
-	const limit = 300 * time.Millisecond
+func meet(ctx context.Context, serve func(net.Conn), role Service) error {
+	const limit = 10 * time.Second
 	g := Gatherer{Patience: limit, Space: -1, Injection: true, TLSScan: true, Caller: wire.Caller{
-		Transport: towards{at}, Limits: wire.Limits{Dial: time.Minute, TLS: limit, Greeting: limit, Reply: limit, Whole: 4 * limit, Bytes: 64 << 10},
+		Transport: wiretest.Only(serve), Limits: wire.Limits{TLS: limit, Greeting: limit, Reply: limit, Whole: 4 * limit, Bytes: 64 << 10},
 	}}
 	facts, err := g.Gather(ctx, Question{Services: []string{netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), role.Port).String()}})
 	if err != nil {
@@ -62,12 +68,4 @@ func meet(ctx context.Context, at netip.AddrPort, role Service) error {
 		}
 	}
 	return nil
-}
-
-// towards connects to one place, whatever is asked.
-type towards struct{ to netip.AddrPort }
-
-func (d towards) Dial(ctx context.Context, e wire.Endpoint) (net.Conn, error) {
-	e.Addr = d.to
-	return wire.Network{}.Dial(ctx, e)
 }

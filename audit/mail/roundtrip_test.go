@@ -183,49 +183,51 @@ func TestRoundTrip(t *testing.T) {
 	for _, f := range tripFaults {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			o := newPostOffice(t, w)
-			f.plant(t, w, o)
-			facts := w.gather(t)
-			var words, texts []string
-			for _, x := range Judge(facts, w.options) {
-				if x.Area != tripArea {
-					continue
+			atNoon(t, func(t *testing.T) {
+				w := newWorld(t)
+				o := newPostOffice(t, w)
+				f.plant(t, w, o)
+				facts := w.gather(t)
+				var words, texts []string
+				for _, x := range Judge(facts, w.options) {
+					if x.Area != tripArea {
+						continue
+					}
+					// How long it takes is the machine's affair here; see TestTripTimes.
+					if key := string(x.State) + " " + x.Check; x.State != Pass && x.State != NA && x.Check != "E4" {
+						texts = append(texts, x.Text)
+						if !slices.Contains(words, key) {
+							words = append(words, key)
+						}
+					}
+					t.Logf("%s %s %s %s: %s %q", x.State, x.Severity, x.Check, x.Where, x.Text, x.Evidence)
 				}
-				// How long it takes is the machine's affair here; see TestTripTimes.
-				if key := string(x.State) + " " + x.Check; x.State != Pass && x.State != NA && x.Check != "E4" {
-					texts = append(texts, x.Text)
-					if !slices.Contains(words, key) {
-						words = append(words, key)
+				slices.Sort(words)
+				if got := strings.Join(words, ", "); got != f.want {
+					t.Errorf("found %s; want %s", got, f.want)
+				}
+				if !slices.ContainsFunc(texts, func(s string) bool { return strings.Contains(s, f.says) }) && f.says != "" {
+					t.Errorf("nothing says %q: %q", f.says, texts)
+				}
+				text, err := json.Marshal(facts)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, secret := range tripAlice.Secrets() {
+					quoted, _ := json.Marshal(string(secret))
+					if bytes.Contains(text, bytes.Trim(quoted, `"`)) {
+						t.Error("the password is in the facts")
 					}
 				}
-				t.Logf("%s %s %s %s: %s %q", x.State, x.Severity, x.Check, x.Where, x.Text, x.Evidence)
-			}
-			slices.Sort(words)
-			if got := strings.Join(words, ", "); got != f.want {
-				t.Errorf("found %s; want %s", got, f.want)
-			}
-			if !slices.ContainsFunc(texts, func(s string) bool { return strings.Contains(s, f.says) }) && f.says != "" {
-				t.Errorf("nothing says %q: %q", f.says, texts)
-			}
-			text, err := json.Marshal(facts)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, secret := range tripAlice.Secrets() {
-				quoted, _ := json.Marshal(string(secret))
-				if bytes.Contains(text, bytes.Trim(quoted, `"`)) {
-					t.Error("the password is in the facts")
+				o.untouched(t, f.kept)
+				var again Facts
+				if err := json.Unmarshal(text, &again); err != nil {
+					t.Fatal(err)
 				}
-			}
-			o.untouched(t, f.kept)
-			var again Facts
-			if err := json.Unmarshal(text, &again); err != nil {
-				t.Fatal(err)
-			}
-			if a, b := Judge(facts, w.options), Judge(&again, w.options); fmt.Sprint(a) != fmt.Sprint(b) {
-				t.Error("saved facts give another verdict")
-			}
+				if a, b := Judge(facts, w.options), Judge(&again, w.options); fmt.Sprint(a) != fmt.Sprint(b) {
+					t.Error("saved facts give another verdict")
+				}
+			})
 		})
 	}
 }
@@ -296,25 +298,27 @@ func TestTripTimes(t *testing.T) {
 // Who is stopped halfway sends nothing more, and still deletes what it has sent.
 func TestStoppedTripCleansUp(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	o := newPostOffice(t, w)
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	w.gather(t) // has the servers stand
-	o.came = stop
-	facts, err := w.gatherer.Gather(ctx, w.question)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.net.all.Wait()
-	sent := 0
-	for _, p := range facts.RoundTrip.Probes {
-		if p.taken() {
-			sent++
+	atNoon(t, func(t *testing.T) {
+		w := newWorld(t)
+		o := newPostOffice(t, w)
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		w.gather(t) // has the servers stand
+		o.came = stop
+		facts, err := w.gatherer.Gather(ctx, w.question)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if sent != 1 {
-		t.Errorf("%d messages were sent, want the one that was under way", sent)
-	}
-	o.untouched(t, 0)
+		w.net.all.Wait()
+		sent := 0
+		for _, p := range facts.RoundTrip.Probes {
+			if p.taken() {
+				sent++
+			}
+		}
+		if sent != 1 {
+			t.Errorf("%d messages were sent, want the one that was under way", sent)
+		}
+		o.untouched(t, 0)
+	})
 }

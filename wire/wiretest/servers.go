@@ -297,21 +297,20 @@ func requests(c net.Conn, answer func() string) {
 	}
 }
 
+// bomb is 64 MB of zeros, compressed: members that follow each other (RFC 1952, 2.2).
+var bomb = sync.OnceValue(func() string {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	w.Write(make([]byte, 1<<20))
+	w.Close()
+	return strings.Repeat(b.String(), 64)
+})
+
 // webs answer HTTP.
 func webs() []Server {
 	http := func(words string) func(net.Conn) {
 		return func(c net.Conn) { requests(c, func() string { return words }) }
 	}
-	bomb := sync.OnceValue(func() string {
-		var b bytes.Buffer
-		w := gzip.NewWriter(&b)
-		zeros := make([]byte, 1<<20)
-		for range 64 {
-			w.Write(zeros)
-		}
-		w.Close()
-		return b.String()
-	})
 	once := func(begin, again string) func(net.Conn) {
 		return func(c net.Conn) { c.Read(make([]byte, 4096)); endless(begin, again)(c) }
 	}
