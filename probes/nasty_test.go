@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -31,11 +34,14 @@ func TestNastyServers(t *testing.T) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		var conversations atomic.Int64
-		var meeting sync.WaitGroup // not t.Parallel, which allows as many as there are processors: here everybody waits
-		for _, s := range some {
-			meeting.Go(func() { conversations.Add(meetAll(t, s)) })
-		}
-		meeting.Wait()
+		synctest.Test(t, func(t *testing.T) {
+			var meeting sync.WaitGroup
+			for _, s := range some {
+				meeting.Go(func() { conversations.Add(meetAll(t, s)) })
+			}
+			meeting.Wait()
+			time.Sleep(wiretest.Longest)
+		})
 		runtime.ReadMemStats(&after)
 		if each := int64(after.TotalAlloc-before.TotalAlloc) / max(1, conversations.Load()); each > memory {
 			t.Errorf("%d bytes are allocated for a conversation with %s and its like", each, some[0].Name)
@@ -45,20 +51,17 @@ func TestNastyServers(t *testing.T) {
 
 // meetAll has every probe converse with a server, all at once, and says how many did.
 func meetAll(t *testing.T, s wiretest.Server) (conversations int64) {
-	const slack = 30 * time.Second // beyond the limit of the conversation: the machine may be busy; less than a server stays
-	e := wiretest.Start(t, s.Serve)
 	for _, security := range []wire.Security{wire.Plain, wire.TLS} {
 		if security == wire.TLS && (!s.TLS || s.Handshake != "") {
 			continue
 		}
-		e.Security = security
 		var talking sync.WaitGroup
 		for _, p := range probes.All() {
 			conversations++
 			talking.Go(func() {
 				began := time.Now()
-				meet(t, s.Name+": "+p.Info().Name, p, e)
-				if took := time.Since(began); took > wiretest.Limits.Whole+slack {
+				meet(t, s.Name+": "+p.Info().Name, p, s.Serve, security)
+				if took := time.Since(began); took > wire.DefaultLimits.Whole {
 					t.Errorf("%s: %s: it takes %s", s.Name, p.Info().Name, took)
 				}
 			})
@@ -69,14 +72,11 @@ func meetAll(t *testing.T, s wiretest.Server) (conversations int64) {
 }
 
 // meet has a probe converse, as a scan would.
-func meet(t *testing.T, name string, p probes.Probe, e wire.Endpoint) {
-	limits := wiretest.Limits
-	limits.Dial = time.Minute // no matter how busy the machine: a connection to loopback stands
-	c, err := (&wire.Caller{Limits: limits}).Open(context.Background(), e)
+func meet(t *testing.T, name string, p probes.Probe, serve func(net.Conn), security wire.Security) {
+	caller := wire.Caller{Transport: wiretest.Only(serve)}
+	c, err := caller.Open(context.Background(), wire.Endpoint{Addr: netip.MustParseAddrPort("192.0.2.1:25"), Security: security})
 	if c == nil {
-		if wire.KindOf(err) != wire.Reset {
-			t.Errorf("%s: %v", name, err)
-		}
+		t.Errorf("%s: %v", name, err)
 		return
 	}
 	defer c.Close()
@@ -95,7 +95,7 @@ func meet(t *testing.T, name string, p probes.Probe, e wire.Endpoint) {
 		t.Errorf("%s: an error that is no failure: %v", name, err)
 	}
 	received, _ := c.Traffic()
-	if received > wiretest.Limits.Bytes {
+	if received > wire.DefaultLimits.Bytes {
 		t.Errorf("%s: %d bytes are taken", name, received)
 	}
 	if n := size(o); n > 4*received+4<<10 {
@@ -107,16 +107,18 @@ func meet(t *testing.T, name string, p probes.Probe, e wire.Endpoint) {
 // its handshake: to every probe that is an end like others.
 func TestResetBehindEachByteOfTheGreeting(t *testing.T) {
 	greetings := []string{"220 mx.example.org ESMTP\r\n250-mx\r\n250 STARTTLS\r\n", "\x16\x03\x03\x00\x04\x0e\x00\x00\x00\x05\x00\x00\x01\x00"}
-	for _, words := range greetings {
-		var meeting sync.WaitGroup
-		for n := range len(words) + 1 {
-			e := wiretest.Start(t, wiretest.ResetAfter(words, n))
-			meeting.Go(func() {
-				for _, p := range probes.All() {
-					meet(t, fmt.Sprintf("a reset behind %q: %s", words[:n], p.Info().Name), p, e)
-				}
-			})
+	synctest.Test(t, func(t *testing.T) {
+		for _, words := range greetings {
+			var meeting sync.WaitGroup
+			for n := range len(words) + 1 {
+				meeting.Go(func() {
+					for _, p := range probes.All() {
+						meet(t, fmt.Sprintf("a reset behind %q: %s", words[:n], p.Info().Name), p, wiretest.ResetAfter(words, n), wire.Plain)
+					}
+				})
+			}
+			meeting.Wait()
 		}
-		meeting.Wait()
-	}
+		time.Sleep(wiretest.Longest)
+	})
 }
