@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -21,71 +23,71 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// impatient are options for servers that are never worth waiting for.
-var impatient = Options{Caller: wire.Caller{Transport: standing{}, Limits: wiretest.Limits}, Timeout: time.Second, Patience: 60 * time.Millisecond}
-
-// standing is a network whose connections stand, however late: on a busy machine the time
-// for an endpoint may be over before the first does, and that would be told of the server.
-type standing struct{ wire.Network }
-
-func (s standing) Dial(ctx context.Context, e wire.Endpoint) (net.Conn, error) {
-	return s.Network.Dial(context.WithoutCancel(ctx), e)
-}
-
 // The whole walk meets every nasty server, on ports of several customs: it ends in time,
 // within bounds of connections, bytes and memory, with a verdict, and without a defect.
 func TestWalkMeetsNastyServers(t *testing.T) {
 	const (
-		slack    = 30 * time.Second // beyond the time for an endpoint: the machine may be busy; less than a server stays
-		memory   = 6 << 20          // bytes allocated for an endpoint, server's side included, on average
-		together = 25               // servers
+		memory   = 6 << 20 // bytes allocated for an endpoint, server's side included, on average
+		together = 25      // servers
 	)
 	fingerprint.Builtin() // not counted below
-	ports := []uint16{4, 21, 25, 143, 443, 8080}
 	for some := range slices.Chunk(wiretest.Servers(), together) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		var meeting sync.WaitGroup
-		for _, s := range some {
-			e := wiretest.Start(t, s.Serve)
-			for _, port := range ports {
-				meeting.Go(func() {
-					name := fmt.Sprintf("%s, on port %d", s.Name, port)
-					found := New(impatient).Look(context.Background(), Target{Host: "127.0.0.1", Addr: e.Addr.Addr(), Port: port}, e)
-					if found.Verdict == Silent && len(found.Evidence()) > 0 && found.TLS() == nil {
-						t.Errorf("%s: silent, and %q was heard", name, found.Evidence()[0].Text)
-					}
-					if found.Duration > impatient.Timeout+slack {
-						t.Errorf("%s: it takes %s", name, found.Duration)
-					}
-					if found.Connections > mostConnections {
-						t.Errorf("%s: %d connections", name, found.Connections)
-					}
-					if found.Received > mostConnections*wiretest.Limits.Bytes {
-						t.Errorf("%s: %d bytes are taken", name, found.Received)
-					}
-					switch found.Verdict {
-					case AsExpected, Unexpected, Unknown, Silent, Closed:
-					default: // closed: a reset may overtake the dial
-						t.Errorf("%s: %s, %v", name, found.Verdict, found.Failure)
-					}
-					for _, o := range found.Seen {
-						if o.Failure != nil && (o.Failure.Kind == wire.Internal || o.Failure.Kind == wire.Exhausted || o.Failure.Kind == wire.Canceled) {
-							t.Errorf("%s: %v", name, o.Failure)
-						}
-					}
-					if strings.HasPrefix(s.Name, "the banner of every protocol") && found.Received >= len(wiretest.EveryBanner) && (found.Doubt == "" || found.Protocol != "" || found.Verdict != Unknown || surest(found) > doubtful) {
-						t.Errorf("%s: it is believed to be %q, %v; doubt %q", name, found.Protocol, found.Claims, found.Doubt)
-					}
-				})
+		synctest.Test(t, func(t *testing.T) {
+			var meeting sync.WaitGroup
+			for _, s := range some {
+				for _, port := range nastyPorts {
+					meeting.Go(func() { meetNasty(t, s, port) })
+				}
 			}
-		}
-		meeting.Wait()
+			meeting.Wait()
+			time.Sleep(wiretest.Longest)
+		})
 		runtime.ReadMemStats(&after)
-		if each := (after.TotalAlloc - before.TotalAlloc) / uint64(len(some)*len(ports)); each > memory {
+		if each := (after.TotalAlloc - before.TotalAlloc) / uint64(len(some)*len(nastyPorts)); each > memory {
 			t.Errorf("%d bytes are allocated for an endpoint like %s", each, some[0].Name)
 		}
 	}
+}
+
+var nastyPorts = []uint16{4, 21, 25, 143, 443, 8080}
+
+func meetNasty(t *testing.T, s wiretest.Server, port uint16) {
+	name := fmt.Sprintf("%s, on port %d", s.Name, port)
+	found, options := lookAt(t, s.Serve, port)
+	if found.Verdict == Silent && len(found.Evidence()) > 0 && found.TLS() == nil {
+		t.Errorf("%s: silent, and %q was heard", name, found.Evidence()[0].Text)
+	}
+	if found.Duration > options.Timeout {
+		t.Errorf("%s: it takes %s", name, found.Duration)
+	}
+	if found.Connections > mostConnections {
+		t.Errorf("%s: %d connections", name, found.Connections)
+	}
+	if found.Received > mostConnections*wire.DefaultLimits.Bytes {
+		t.Errorf("%s: %d bytes are taken", name, found.Received)
+	}
+	switch found.Verdict {
+	case AsExpected, Unexpected, Unknown, Silent:
+	default:
+		t.Errorf("%s: %s, %v", name, found.Verdict, found.Failure)
+	}
+	for _, o := range found.Seen {
+		if o.Failure != nil && (o.Failure.Kind == wire.Internal || o.Failure.Kind == wire.Exhausted || o.Failure.Kind == wire.Canceled) {
+			t.Errorf("%s: %v", name, o.Failure)
+		}
+	}
+	if strings.HasPrefix(s.Name, "the banner of every protocol") && found.Received >= len(wiretest.EveryBanner) && (found.Doubt == "" || found.Protocol != "" || found.Verdict != Unknown || surest(found) > doubtful) {
+		t.Errorf("%s: it is believed to be %q, %v; doubt %q", name, found.Protocol, found.Claims, found.Doubt)
+	}
+}
+
+// lookAt looks at a server on a port of a network in memory, with everyday options.
+func lookAt(t *testing.T, serve func(net.Conn), port uint16) (*Service, Options) {
+	s := New(Options{Caller: wire.Caller{Transport: wiretest.Only(serve)}})
+	at := netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), port)
+	return s.Look(t.Context(), Target{Host: at.Addr().String(), Addr: at.Addr(), Port: port}, wire.Endpoint{Addr: at}), s.options
 }
 
 func surest(s *Service) (most int) {
@@ -112,23 +114,18 @@ func TestRefusedHandshakesAreTold(t *testing.T) {
 		{"says back what it hears", 443, Unexpected, "", "echo"},
 	} {
 		t.Run(test.server, func(t *testing.T) {
-			i := slices.IndexFunc(wiretest.Servers(), func(s wiretest.Server) bool { return s.Name == test.server })
-			e := wiretest.Start(t, wiretest.Servers()[i].Serve)
-			options := impatient
-			options.Timeout, options.Caller.Limits.Whole = time.Minute, time.Minute
-			if test.kind == wire.Timeout {
-				options.Timeout = 1500 * time.Millisecond
-			} else {
-				options.Caller.Limits.Reply, options.Caller.Limits.TLS = 20*time.Second, 20*time.Second // a busy machine's
-			}
-			found := New(options).Look(t.Context(), Target{Host: "127.0.0.1", Addr: e.Addr.Addr(), Port: test.port}, e)
-			var kind wire.Kind
-			if found.Failure != nil {
-				kind = found.Failure.Kind
-			}
-			if found.Verdict != test.verdict || kind != test.kind || found.Protocol != test.says {
-				t.Errorf("it is told as %s, %q, %v; steps %v", found.Verdict, found.Protocol, found.Failure, found.Steps)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				i := slices.IndexFunc(wiretest.Servers(), func(s wiretest.Server) bool { return s.Name == test.server })
+				found, _ := lookAt(t, wiretest.Servers()[i].Serve, test.port)
+				var kind wire.Kind
+				if found.Failure != nil {
+					kind = found.Failure.Kind
+				}
+				if found.Verdict != test.verdict || kind != test.kind || found.Protocol != test.says {
+					t.Errorf("it is told as %s, %q, %v; steps %v", found.Verdict, found.Protocol, found.Failure, found.Steps)
+				}
+				time.Sleep(wiretest.Longest)
+			})
 		})
 	}
 }
