@@ -35,12 +35,24 @@ func (j *judge) authBeforeTLS() {
 
 func (j *judge) authTaken() { j.taken("smtp") }
 
+// trustsItself adds an unknown where a server has another rule for its own machine, and we
+// are on that: Dovecot takes connections from its own address for safe, whatever
+// disable_plaintext_auth says (its documentation of that setting, since 1.0).
+func (j *judge) trustsItself(s *Service) bool {
+	if !s.itself() || j.product(s).name != "Dovecot" {
+		return false
+	}
+	j.unknown(s.Where(), "ask from another machine", "whether it takes a password in the clear from others is not known: we asked from its own machine, which Dovecot always trusts")
+	return true
+}
+
 // taken judges the proof: the server was asked to begin a PLAIN exchange.
 func (j *judge) taken(protocol string) {
 	for _, s := range j.services(protocol) {
 		step := s.Step("auth", false)
 		switch {
 		case step == nil || s.Security == "tls":
+		case s.takesPlain() && j.trustsItself(s):
 		case s.takesPlain():
 			j.fail(s.Where(), "would take a password in the clear: it went along, and we cancelled").
 				with("> "+step.Said, "< "+step.Reply, "> "+saidOf(s.Step("cancel", false)), "< "+stepText(s.Step("cancel", false))).fix("%s", j.mend(s, "no-plain-"+protocol)).sev(Critical)
@@ -67,12 +79,13 @@ func firstLine(text string) string {
 func (j *judge) imapBeforeTLS() {
 	for _, s := range j.services("imap") {
 		list := s.offers(false)
-		if s.Security == "tls" || list == nil {
+		if s.Security == "tls" || list == nil || strings.HasPrefix(strings.ToUpper(s.greeting()), "* PREAUTH") { // A8 tells
 			continue
 		}
 		open := readable(s.mechanisms(false))
 		step := s.Step("auth", false)
 		switch {
+		case (s.takesPlain() || !has(list, "LOGINDISABLED")) && j.trustsItself(s):
 		case s.takesPlain():
 			j.fail(s.Where(), "would take a password in the clear: it went along, and we cancelled").with("> "+step.Said, "< "+step.Reply).fix("%s", j.mend(s, "no-plain-imap")).sev(Critical)
 		case !has(list, "LOGINDISABLED"):
@@ -93,10 +106,11 @@ func (j *judge) popBeforeTLS() {
 		}
 		open := readable(s.mechanisms(false))
 		switch {
+		case (s.takesPlain() || len(open) > 0) && j.trustsItself(s):
 		case s.takesPlain():
 			j.fail(s.Where(), "would take a password in the clear").with("> "+step.Said, "< "+step.Reply, stepText(s.Step("user", false))).fix("%s", j.mend(s, "no-plain-pop3")).sev(Critical)
 		case len(open) > 0:
-			j.warn(s.Where(), "lists %s before TLS, and refuses AUTH PLAIN", strings.Join(open, ", ")).sev(Medium).fix("%s", j.mend(s, "no-plain-pop3"))
+			j.warn(s.Where(), "lists %s before TLS, where clients may send it; AUTH PLAIN is refused", strings.Join(open, ", ")).sev(Medium).fix("%s", j.mend(s, "no-plain-pop3"))
 		default:
 			j.pass(s.Where(), "neither USER nor SASL PLAIN before STLS")
 		}

@@ -138,6 +138,7 @@ func (j *judge) sieveBeforeTLS() {
 		open := readable(s.mechanisms(false))
 		step := s.Step("auth", false)
 		switch {
+		case (s.takesPlain() || len(open) > 0) && j.trustsItself(s):
 		case s.takesPlain():
 			j.fail(s.Where(), "would take a password in the clear").sev(Critical).with("> "+step.Said, "< "+step.Reply).fix("%s", j.mend(s, "no-plain-sieve"))
 		case len(open) > 0:

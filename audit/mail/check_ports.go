@@ -142,6 +142,7 @@ func (j *judge) mailbox(protocol string, tls, plain uint16) {
 	for _, s := range j.services(protocol, tls, plain) {
 		promised := declared(s)
 		switch {
+		case j.underTLS(s): // D21, D22 tell
 		case j.cutOff(s) && promised:
 			j.unknown(s.Where(), fromElsewhere, "is promised; nothing of this address answers us: %s", s.Failure.Kind)
 		case s.down() && promised:
@@ -328,8 +329,9 @@ func (j *judge) ownProtocol() {
 		switch {
 		case s.down():
 		case s.Unasked != "":
-			j.fail(s.Where(), "speaks %s where %s %s belongs", spoken(s.Unasked), s.Protocol, map[string]string{"tls": "inside TLS", "plain": "in the clear"}[s.Security]).
-				with(s.Unasked).fix("let the right service listen on this port")
+			j.fail(s.Where(), "speaks %s%s where %s %s belongs", spoken(s.Unasked), map[string]string{"tls": " in the clear"}[s.Security], s.Protocol, map[string]string{"tls": "inside TLS", "plain": "in the clear"}[s.Security]).
+				with(s.Unasked).fix("%s", misplaced(s, "let the right service listen on this port"))
+		case j.underTLS(s): // D21, D22 tell
 		case s.Failure != nil && s.Failure.Step == "handshake" && s.Security == "tls" && s.Failure.Kind == wire.NotTLS:
 			j.fail(s.Where(), "does not speak TLS where it must come first").fix("wrap the port in TLS")
 		case s.Failure != nil && s.Failure.Step == "greeting" && s.Failure.Kind == wire.Timeout:
@@ -349,6 +351,23 @@ func (j *judge) ownProtocol() {
 	if right > 0 {
 		j.pass(j.subject(), "%s what belongs on its port", counted(right, "service")+map[bool]string{true: " speaks", false: " speak"}[right == 1])
 	}
+}
+
+// misplaced is what to do about a service that speaks otherwise than it was asked: where its
+// port is as custom has it, what promised something else is wrong.
+func misplaced(s *Service, fix string) string {
+	if c := customOf(s.Port); hasCustom(s.Port) && c.protocol == spoken(s.Unasked) && c.security != s.Security {
+		return "mend what promises it (D21, D22 tell): the port itself speaks as is the custom"
+	}
+	return fix
+}
+
+// underTLS says that a service that was asked in the clear, and said nothing, speaks at the
+// same port inside TLS.
+func (j *judge) underTLS(s *Service) bool {
+	return s.Security == "plain" && s.greeting() == "" && slices.ContainsFunc(j.f.Services, func(o *Service) bool {
+		return o.Addr == s.Addr && o.Port == s.Port && o.Host == s.Host && o.Security == "tls" && o.secured() && o.welcome()
+	})
 }
 
 // spoken names the protocol of some first words.

@@ -87,6 +87,9 @@ func (j *judge) notOffered(where, protocol, security string) {
 	j.pass(where, "not offered, and not found")
 }
 
+// inTLS are the words for a TLS mode, and for what is heard where that one is due.
+var inTLS = map[string]string{"tls": " inside TLS", "not tls": " in the clear"}
+
 // claim compares a promise with what was found.
 func (j *judge) claim(where, text, host, protocol, security string, port uint16, names []string) {
 	found := false
@@ -102,7 +105,9 @@ func (j *judge) claim(where, text, host, protocol, security string, port uint16,
 		case s.down():
 			j.fail(where, "promises %s: %s", promise, s.Failure.Kind).with(text).fix("open the port, or withdraw the promise")
 		case s.Unasked != "":
-			j.fail(where, "promises %s: %s answers there", promise, spoken(s.Unasked)).with(text, s.Unasked).fix("mend the port")
+			j.fail(where, "promises %s%s: %s answers there%s", promise, inTLS[security], spoken(s.Unasked), inTLS["not "+security]).with(text, s.Unasked).fix("mend the promise, or the port")
+		case j.underTLS(s):
+			j.fail(where, "promises %s in the clear: TLS comes first there", promise).with(text).fix("mend the promise, or the port")
 		case s.refusal() != "":
 			j.unknown(where, nextAfter(s), "promises %s: it would not talk to us", promise).with(s.refusal())
 		case security == "tls" && s.unseen():
@@ -234,6 +239,8 @@ func (j *judge) autodiscover() {
 	d := j.document("autodiscover")
 	switch {
 	case d == nil:
+	case j.microsofts():
+		j.na(d.URL, "an alias of autodiscover.outlook.com, which answers over HTTP alone, by a redirect: not asked")
 	case d.Failure != nil:
 		f := j.warn(d.URL, "the host exists, and does not answer: %s", d.Failure).fix("serve it, or remove the host")
 		if d.Failure.unheard() {
@@ -241,16 +248,31 @@ func (j *judge) autodiscover() {
 		}
 	case d.Status == 200 || d.Status == 401 || d.Status == 405: // 405: it wants POST, as clients do
 		j.pass(d.URL, "%d", d.Status)
+	case d.Status >= 300 && d.Status < 400 && d.Location != "": // MS-OXDSCLI, 3.1.5: clients follow
+		j.pass(d.URL, "%d, a redirect to %s, which clients follow", d.Status, d.Location)
 	default:
-		j.warn(d.URL, "%d", d.Status)
+		j.warn(d.URL, "answers with %d: clients are not configured", d.Status).fix("serve it, or remove the host")
 	}
+}
+
+// microsofts says that autodiscover.DOMAIN is an alias of Exchange Online's host, as
+// Microsoft has its customers publish it. That has no certificate for the name: clients are
+// led on by HTTP.
+func (j *judge) microsofts() bool {
+	name := "autodiscover." + j.domain()
+	for _, t := range []uint16{dns.TypeA, dns.TypeAAAA} {
+		if slices.ContainsFunc(j.lookup(name, t).Aliases(), func(a string) bool { return strings.EqualFold(bare(a), "autodiscover.outlook.com") }) {
+			return true
+		}
+	}
+	return false
 }
 
 func (j *judge) documents() {
 	for i := range j.f.Documents {
 		d := &j.f.Documents[i]
 		chain, ok := j.f.Chain(d.Chain)
-		if !ok || d.Role == "autoconfig-wellknown" && d.Status != 200 {
+		if !ok || d.Role == "autoconfig-wellknown" && d.Status != 200 || d.Role == "autodiscover" && j.microsofts() {
 			continue
 		}
 		host := strings.TrimPrefix(d.URL, "https://")

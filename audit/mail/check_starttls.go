@@ -194,10 +194,11 @@ func (j *judge) tlsFirst() {
 		}
 		open := readable(s.mechanisms(false))
 		switch {
+		case (s.takesPlain() || len(open) > 0) && j.trustsItself(s):
 		case s.takesPlain():
 			j.fail(s.Where(), "it would take a password in the clear").with(stepText(s.Step("auth", false)), stepText(s.Step("user", false))).fix("%s", j.mend(s, "no-plain-"+s.Protocol))
 		case len(open) > 0:
-			j.warn(s.Where(), "it lists %s before TLS, and refuses when asked", strings.Join(open, ", ")).sev(Medium).fix("%s", j.mend(s, "no-plain-"+s.Protocol))
+			j.warn(s.Where(), "it lists %s before TLS; PLAIN is refused when asked for", strings.Join(open, ", ")).sev(Medium).fix("%s", j.mend(s, "no-plain-"+s.Protocol))
 		default:
 			j.pass(s.Where(), "no password is taken before TLS")
 		}
@@ -232,7 +233,7 @@ func (j *judge) implicitFirst() {
 		case s.secured():
 			j.pass(s.Where(), "TLS from the first byte")
 		case s.Unasked != "":
-			j.fail(s.Where(), "speaks in the clear").with(s.Unasked).fix("wrap the port in TLS")
+			j.fail(s.Where(), "speaks in the clear").with(s.Unasked).fix("%s", misplaced(s, "wrap the port in TLS"))
 		case s.unseen():
 			j.unknown(s.Where(), s.nextOf(), "no handshake was completed: %s", s.why())
 		case s.TLS != nil && s.TLS.Failure != nil:

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"herald/resolve"
 	"herald/wire"
@@ -224,6 +225,14 @@ var faults = []struct {
 	{"the configuration for mail clients names a host without an address", func(t *testing.T, w *world) {
 		w.pages["autoconfig.good.test/mail/config-v1.1.xml"] = page{200, "text/xml", strings.Replace(goodConfig, "mx1.good.test", "imap.good.test", 1), ""}
 	}, "fail D22"},
+	{"SRV promises 993 in the clear", func(t *testing.T, w *world) {
+		w.replace(t, "_imap._tcp IN SRV 0 1 143 mx1.good.test.", "_imap._tcp IN SRV 0 1 993 mx1.good.test.")
+		w.gatherer.Caller.Limits.Greeting = 5 * time.Second // for the one that waits for a hello
+	}, "fail D21"},
+	{"Autodiscover is Microsoft's", func(t *testing.T, w *world) {
+		w.replace(t, "autoconfig IN A", "autodiscover IN CNAME autodiscover.outlook.com.\nautoconfig IN A")
+		w.zone += "outlook.com. 60 IN SOA ns.outlook.com. h.outlook.com. 1 1 1 1 1\nautodiscover.outlook.com. 60 IN A 192.0.2.80\n"
+	}, ""},
 	{"the server answers EHLO with 450", func(t *testing.T, w *world) { w.servers[25].replies["EHLO"] = "450 4.7.1 greylisted, come again\r\n" }, "unknown D14, unknown D18, unknown R11, unknown S1"},
 	{"the server never greets", func(t *testing.T, w *world) {
 		w.net.servers["192.0.2.25:25"] = func(c net.Conn) { c.Close() }
@@ -568,7 +577,17 @@ var spoilt = []struct {
 	want  string
 }{
 	{"a greeting after 20 s", func(f *Facts) { f.Services[0].Step("greeting", false).MS = 20_000 }, "warn low G8"},
+	{"Dovecot trusts the machine that it runs on", func(f *Facts) {
+		s := serviceOn(f, 143)
+		s.Local = s.Addr.String() + ":40000"
+		s.Step("auth", false).Reply = "+ \r\n"
+		s.Step("capability", false).Reply = "* CAPABILITY IMAP4rev1 ID STARTTLS AUTH=PLAIN\r\nh1 OK done\r\n"
+	}, "unknown high S5, unknown high A3"},
 	{"a greeting after 90 s", func(f *Facts) { f.Services[0].Step("greeting", false).MS = 90_000 }, "warn medium G8"},
+}
+
+func serviceOn(f *Facts, port uint16) *Service {
+	return f.Services[slices.IndexFunc(f.Services, func(s *Service) bool { return s.Port == port })]
 }
 
 func TestSpoiltFacts(t *testing.T) {

@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -208,6 +209,13 @@ func (s *Service) mechanisms(tls bool) []string {
 		add("LOGIN") // RFC 9051, 6.2.3: the command
 	}
 	return list
+}
+
+// itself says that we came to the service from its own machine, as far as can be seen.
+func (s *Service) itself() bool {
+	local, err := netip.ParseAddrPort(s.Local)
+	from := local.Addr().Unmap().WithZone("")
+	return err == nil && (from == s.Addr || from.IsLoopback() && s.Addr.IsLoopback())
 }
 
 // readable are the ways to log in that show the password to whoever listens.
