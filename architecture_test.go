@@ -36,7 +36,7 @@ var mayImport = map[string][]string{
 }
 
 // opensSockets may dial and listen.
-var opensSockets = []string{"wire", "wire/wiretest", "resolve", "fleet"}
+var opensSockets = []string{"wire", "wire/wiretest", "resolve"}
 
 // isPure does no I/O but through what it is given.
 var isPure = []string{"fingerprint", "report", "recorded"}

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -56,11 +57,7 @@ func (f Fetcher) Get(ctx context.Context, address string) Fetched {
 		out.Failure = &wire.Failure{Op: wire.OpResolve, Kind: wire.NotFound, Err: errors.New("not a URL with a host")}
 		return out
 	}
-	timeout := f.Timeout
-	if timeout == 0 {
-		timeout = 15 * time.Second
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(f.Timeout, 15*time.Second))
 	defer cancel()
 	addrs, a, _ := Addresses(ctx, f.Records, u.Hostname())
 	if len(addrs) == 0 {
@@ -84,42 +81,10 @@ func (f Fetcher) Get(ctx context.Context, address string) Fetched {
 	return out
 }
 
+// get asks one address.
 func (f Fetcher) get(ctx context.Context, u *url.URL, addr netip.Addr, out *Fetched) {
-	port := 443
-	if u.Scheme == "http" {
-		port = 80
-	}
-	if p, err := strconv.ParseUint(u.Port(), 10, 16); err == nil {
-		port = int(p)
-	}
-	transport := f.Transport
-	if transport == nil {
-		transport = wire.Network{}
-	}
-	// net/http may still be dialling, and shaking hands, when it has given up.
-	var dialed atomic.Pointer[wire.Failure]
-	var shown atomic.Pointer[[]*x509.Certificate]
-	h := &http.Transport{
-		DialContext: func(dialling context.Context, _, _ string) (net.Conn, error) {
-			conn, err := transport.Dial(dialling, wire.Endpoint{Addr: netip.AddrPortFrom(addr, uint16(port)), Name: u.Hostname()})
-			if err != nil {
-				dialed.Store(wire.FailureOf(wire.OpDial, err))
-				return nil, err
-			}
-			// What follows a 101 is not ended by the context: net/http hands the connection on.
-			context.AfterFunc(ctx, func() { conn.Close() })
-			return conn, nil
-		},
-		TLSClientConfig: &tls.Config{
-			InsecureSkipVerify: true, // judged later, on the recorded chain
-			ServerName:         u.Hostname(), MinVersion: tls.VersionTLS10,
-			VerifyConnection: func(s tls.ConnectionState) error { shown.Store(&s.PeerCertificates); return nil },
-		},
-		DisableKeepAlives:      true,
-		DisableCompression:     true,
-		MaxResponseHeaderBytes: 64 << 10,
-		TLSHandshakeTimeout:    10 * time.Second,
-	}
+	w := &witness{}
+	h := f.transport(ctx, u, addr, w)
 	defer h.CloseIdleConnections()
 	out.Failure = nil
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
@@ -127,24 +92,21 @@ func (f Fetcher) get(ctx context.Context, u *url.URL, addr netip.Addr, out *Fetc
 		out.Failure = &wire.Failure{Op: wire.OpWrite, Kind: wire.Internal, Err: err}
 		return
 	}
-	request.Header.Set("User-Agent", or(f.UserAgent, wire.DefaultUserAgent))
+	request.Header.Set("User-Agent", cmp.Or(f.UserAgent, wire.DefaultUserAgent))
 	reply, err := h.RoundTrip(request) // a round trip follows no redirects (RFC 8461, 3.3)
-	if chain := shown.Load(); chain != nil {
+	if chain := w.shown.Load(); chain != nil {
 		out.Chain = *chain
 	}
 	if err != nil {
-		switch {
-		case dialed.Load() != nil:
-			out.Failure = dialed.Load()
-		case out.Chain == nil && u.Scheme == "https":
-			out.Failure = wire.FailureOf(wire.OpHandshake, err)
-		default:
-			out.Failure = wire.FailureOf(wire.OpRead, err)
+		op := wire.OpRead
+		if out.Chain == nil && u.Scheme == "https" {
+			op = wire.OpHandshake
 		}
-		out.Failure.Kind = theirs(out.Failure)
-		if ctx.Err() != nil {
-			out.Failure.Kind = wire.Timeout
+		failed := wire.FailureOf(op, err)
+		if dialed := w.dialed.Load(); dialed != nil {
+			failed = dialed
 		}
+		out.Failure = ended(ctx, failed)
 		return
 	}
 	defer reply.Body.Close()
@@ -155,12 +117,64 @@ func (f Fetcher) get(ctx context.Context, u *url.URL, addr netip.Addr, out *Fetc
 	}
 	out.Body = body
 	if err != nil {
-		out.Failure = wire.FailureOf(wire.OpRead, err)
-		out.Failure.Kind = theirs(out.Failure)
-		if ctx.Err() != nil {
-			out.Failure.Kind = wire.Timeout
-		}
+		out.Failure = ended(ctx, wire.FailureOf(wire.OpRead, err))
 	}
+}
+
+// witness has what was seen while net/http worked, which may still be dialling, and shaking
+// hands, when it has given up.
+type witness struct {
+	dialed atomic.Pointer[wire.Failure]        // why no connection stands
+	shown  atomic.Pointer[[]*x509.Certificate] // by the server
+}
+
+func (f Fetcher) transport(ctx context.Context, u *url.URL, addr netip.Addr, w *witness) *http.Transport {
+	at := wire.Endpoint{Addr: netip.AddrPortFrom(addr, portOf(u)), Name: u.Hostname()}
+	transport := f.Transport
+	if transport == nil {
+		transport = wire.Network{}
+	}
+	return &http.Transport{
+		DialContext: func(dialling context.Context, _, _ string) (net.Conn, error) {
+			conn, err := transport.Dial(dialling, at)
+			if err != nil {
+				w.dialed.Store(wire.FailureOf(wire.OpDial, err))
+				return nil, err
+			}
+			// What follows a 101 is not ended by the context: net/http hands the connection on.
+			context.AfterFunc(ctx, func() { conn.Close() })
+			return conn, nil
+		},
+		TLSClientConfig: &tls.Config{
+			InsecureSkipVerify: true, // judged later, on the recorded chain
+			ServerName:         u.Hostname(), MinVersion: tls.VersionTLS10,
+			VerifyConnection: func(s tls.ConnectionState) error { w.shown.Store(&s.PeerCertificates); return nil },
+		},
+		DisableKeepAlives:      true,
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: 64 << 10,
+		TLSHandshakeTimeout:    10 * time.Second,
+	}
+}
+
+func portOf(u *url.URL) uint16 {
+	if p, err := strconv.ParseUint(u.Port(), 10, 16); err == nil {
+		return uint16(p)
+	}
+	if u.Scheme == "http" {
+		return 80
+	}
+	return 443
+}
+
+// ended is how a fetch ended that failed: where its time was over, by that.
+func ended(ctx context.Context, f *wire.Failure) *wire.Failure {
+	out := *f
+	out.Kind = theirs(f)
+	if ctx.Err() != nil {
+		out.Kind = wire.Timeout
+	}
+	return &out
 }
 
 // theirs is a failure's kind, where what no network does is taken for what the server said:
@@ -173,11 +187,4 @@ func theirs(f *wire.Failure) wire.Kind {
 		return wire.TLSFailed
 	}
 	return wire.Protocol
-}
-
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }

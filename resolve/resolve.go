@@ -1,8 +1,12 @@
-// Package resolve turns names into addresses, over the network or out of a map. It is,
-// with wire and fleet, one of the packages that may open sockets.
+// Package resolve turns names into addresses, over the network or out of a map, asks the DNS
+// for records, and fetches the documents that a domain publishes. It is, beside wire, the one
+// package that may open sockets.
+//
+// Begin with [Network] for addresses, [Server] for records, [Fetcher] for documents.
 package resolve
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -33,11 +37,7 @@ func (n Network) Addresses(ctx context.Context, host string) ([]netip.Addr, erro
 	if r == nil {
 		r = net.DefaultResolver
 	}
-	timeout := n.Timeout
-	if timeout == 0 {
-		timeout = 5 * time.Second
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(n.Timeout, 5*time.Second))
 	defer cancel()
 	found, err := r.LookupNetIP(ctx, "ip", host)
 	if err != nil {
@@ -81,10 +81,7 @@ type answer struct {
 }
 
 func (c *Cached) Addresses(ctx context.Context, host string) ([]netip.Addr, error) {
-	most := c.Most
-	if most == 0 {
-		most = 1 << 16
-	}
+	most := cmp.Or(c.Most, 1<<16)
 	for {
 		c.mu.Lock()
 		a, ok := c.known[host]

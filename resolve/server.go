@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -98,16 +99,12 @@ func joinReason(a, b string) string {
 }
 
 func (s Server) exchange(ctx context.Context, addr netip.AddrPort, name string, qtype uint16, unchecked bool) (*dns.Msg, error) {
-	timeout := s.Timeout
-	if timeout == 0 {
-		timeout = 4 * time.Second
-	}
 	m := new(dns.Msg)
 	m.SetQuestion(name, qtype)
 	m.AuthenticatedData = true // RFC 6840, 5.7: we understand the AD bit, and want it
 	m.CheckingDisabled = unchecked
 	m.SetEdns0(1232, false)
-	c := &dns.Client{Timeout: timeout, UDPSize: 1232}
+	c := &dns.Client{Timeout: cmp.Or(s.Timeout, 4*time.Second), UDPSize: 1232}
 	reply, _, err := c.ExchangeContext(ctx, m, addr.String())
 	if err == nil && reply.Truncated {
 		c.Net = "tcp"
@@ -134,7 +131,10 @@ const mostRecords = 200
 // records at its end.
 func (a *Answer) read(m *dns.Msg, name string, qtype uint16) {
 	switch m.Rcode {
-	case dns.RcodeSuccess, dns.RcodeNameError:
+	case dns.RcodeSuccess:
+		a.Status = NoData // until a record is found
+	case dns.RcodeNameError:
+		a.Status = NoName
 	case dns.RcodeServerFailure:
 		a.Status = ServFail
 	case dns.RcodeRefused:
@@ -143,30 +143,41 @@ func (a *Answer) read(m *dns.Msg, name string, qtype uint16) {
 		a.Status = Failed
 		a.Reason = dns.RcodeToString[m.Rcode]
 	}
-	if o := m.IsEdns0(); o != nil {
-		for _, option := range o.Option {
-			if e, ok := option.(*dns.EDNS0_EDE); ok { // RFC 8914
-				a.Reason = joinReason(fmt.Sprintf("extended error %d %s", e.InfoCode, dns.ExtendedErrorCodeToString[e.InfoCode]), clip(e.ExtraText, 200))
-			}
-		}
-	}
-	if a.Status != "" {
+	a.readExtendedErrors(m)
+	if a.Status != NoData && a.Status != NoName {
 		return
 	}
-	a.Status = NoData
-	if m.Rcode == dns.RcodeNameError {
-		a.Status = NoName
+	a.follow(m.Answer, name, qtype)
+	if a.Status != NoData && a.Status != NoName {
+		return
 	}
-	at := name
-	const mostAliases = 12
-	for n := 0; ; n++ {
-		if n == mostAliases {
-			a.Status, a.Reason = Failed, joinReason("aliases without an end", a.Reason)
-			return
+	for _, rr := range m.Ns {
+		if soa, ok := rr.(*dns.SOA); ok {
+			a.Zone = dns.CanonicalName(soa.Hdr.Name)
 		}
-		moved := false
-		for _, rr := range m.Answer {
-			if dns.CanonicalName(rr.Header().Name) != at {
+	}
+}
+
+// readExtendedErrors takes what the server says about the status (RFC 8914).
+func (a *Answer) readExtendedErrors(m *dns.Msg) {
+	o := m.IsEdns0()
+	if o == nil {
+		return
+	}
+	for _, option := range o.Option {
+		if e, ok := option.(*dns.EDNS0_EDE); ok {
+			a.Reason = joinReason(fmt.Sprintf("extended error %d %s", e.InfoCode, dns.ExtendedErrorCodeToString[e.InfoCode]), clip(e.ExtraText, 200))
+		}
+	}
+}
+
+// follow takes the aliases from a name on, and the records of the type at their end.
+func (a *Answer) follow(records []dns.RR, name string, qtype uint16) {
+	const mostAliases = 12
+	for range mostAliases {
+		target := ""
+		for _, rr := range records {
+			if dns.CanonicalName(rr.Header().Name) != name {
 				continue
 			}
 			if len(a.Records) >= mostRecords {
@@ -177,20 +188,17 @@ func (a *Answer) read(m *dns.Msg, name string, qtype uint16) {
 			case rr.Header().Rrtype == qtype:
 				a.Records = append(a.Records, rr.String())
 				a.Status = Found
-			case alias && !moved:
+			case alias && target == "":
 				a.Records = append(a.Records, rr.String())
-				at, moved = dns.CanonicalName(c.Target), true
+				target = dns.CanonicalName(c.Target)
 			}
 		}
-		if !moved || a.Status == Found {
-			break
+		if target == "" || a.Status == Found {
+			return
 		}
+		name = target
 	}
-	for _, rr := range m.Ns {
-		if soa, ok := rr.(*dns.SOA); ok && a.Status != Found {
-			a.Zone = dns.CanonicalName(soa.Hdr.Name)
-		}
-	}
+	a.Status, a.Reason = Failed, joinReason("aliases without an end", a.Reason)
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
