@@ -105,11 +105,12 @@ func (d *reader) nmap() {
 			}
 		case "port":
 			var p nmapPort
-			if err := x.DecodeElement(&p, &start); err != nil {
-				if number := new(strconv.NumError); errors.As(err, &number) {
-					d.bad(fmt.Errorf("<port>: %w", err))
-					continue
-				}
+			err := x.DecodeElement(&p, &start)
+			if number := new(strconv.NumError); errors.As(err, &number) {
+				d.bad(fmt.Errorf("<port>: %w", err))
+				continue
+			}
+			if err != nil {
 				d.bad(fmt.Errorf("the rest can not be read: %w", err))
 				return
 			}

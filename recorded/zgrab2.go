@@ -214,50 +214,30 @@ func (r *response) bytes() []byte {
 
 func oneLine(s string) string { return strings.NewReplacer("\r", " ", "\n", " ").Replace(s) }
 
-// certificates notes the certificate of a handshake's log, wherever a module keeps it.
+// handshake is what zgrab2 logs of a TLS handshake, as far as it is read.
+type handshake struct {
+	Log struct {
+		Hello struct {
+			Version struct {
+				Value uint16 `json:"value"`
+			} `json:"version"`
+			Suite struct {
+				Value uint16 `json:"value"`
+			} `json:"cipher_suite"`
+			ALPN string `json:"alpn_protocol"`
+		} `json:"server_hello"`
+		Certificates struct {
+			Leaf struct {
+				Raw []byte `json:"raw"`
+			} `json:"certificate"`
+		} `json:"server_certificates"`
+	} `json:"handshake_log"`
+}
+
+// certificates notes the certificate of a handshake's log.
 func certificates(protocol string, result map[string]json.RawMessage) []fingerprint.Evidence {
-	type handshake struct {
-		Log struct {
-			Hello struct {
-				Version struct {
-					Value uint16 `json:"value"`
-				} `json:"version"`
-				Suite struct {
-					Value uint16 `json:"value"`
-				} `json:"cipher_suite"`
-				ALPN string `json:"alpn_protocol"`
-			} `json:"server_hello"`
-			Certificates struct {
-				Leaf struct {
-					Raw []byte `json:"raw"`
-				} `json:"certificate"`
-			} `json:"server_certificates"`
-		} `json:"handshake_log"`
-	}
-	var h handshake
-	switch protocol {
-	case "http":
-		var r struct {
-			Response struct {
-				Request struct {
-					TLS handshake `json:"tls_log"`
-				} `json:"request"`
-			} `json:"response"`
-		}
-		if json.Unmarshal(result["response"], &r.Response) != nil || result["redirect_response_chain"] != nil {
-			return nil // of a chain, the last server's
-		}
-		h = r.Response.Request.TLS
-	case "tls":
-		if json.Unmarshal(result["handshake_log"], &h.Log) != nil {
-			return nil
-		}
-	default:
-		if json.Unmarshal(result["tls"], &h) != nil {
-			return nil
-		}
-	}
-	if h.Log.Hello.Version.Value == 0 {
+	h := handshakeIn(protocol, result)
+	if h == nil || h.Log.Hello.Version.Value == 0 {
 		return nil
 	}
 	state := &wire.TLSState{Version: h.Log.Hello.Version.Value, Cipher: h.Log.Hello.Suite.Value, ALPN: h.Log.Hello.ALPN}
@@ -267,4 +247,31 @@ func certificates(protocol string, result map[string]json.RawMessage) []fingerpr
 	var o probes.Observation
 	probes.NoteTLS(&o, state)
 	return o.Evidence
+}
+
+// handshakeIn finds the log wherever a module keeps it; nil for none.
+func handshakeIn(protocol string, result map[string]json.RawMessage) *handshake {
+	var h handshake
+	var err error
+	switch protocol {
+	case "http":
+		if result["redirect_response_chain"] != nil {
+			return nil // of a chain, the last server's
+		}
+		var response struct {
+			Request struct {
+				TLS handshake `json:"tls_log"`
+			} `json:"request"`
+		}
+		err = json.Unmarshal(result["response"], &response)
+		h = response.Request.TLS
+	case "tls":
+		err = json.Unmarshal(result["handshake_log"], &h.Log)
+	default:
+		err = json.Unmarshal(result["tls"], &h)
+	}
+	if err != nil {
+		return nil
+	}
+	return &h
 }
