@@ -5,8 +5,8 @@
 
 // Command herald finds out what really runs on a port.
 //
-// This package turns flags into calls, a file for each subcommand; what the program can
-// do lies in the packages beside it.
+// This package turns flags into calls: a file for each subcommand, and more that begin with its
+// name where it has more than one idea. What the program can do lies in the packages beside it.
 package main
 
 import (
