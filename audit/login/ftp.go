@@ -98,7 +98,7 @@ func (t *transfer) login() error {
 		}
 		return lib, lib.Login(t.who.User, t.who.Password)
 	})
-	in := heardCode(t.c.Heard()[before:], "230")
+	in := heardCode(t.heard(before), "230")
 	var said *textproto.Error
 	switch {
 	case in != "":
@@ -112,8 +112,8 @@ func (t *transfer) login() error {
 			return nil
 		}
 	case errors.Is(err, ErrPanicked), errors.Is(err, ErrStuck):
-	case t.c.Failure() == nil && refusal(lastLine(t.c.Heard())):
-		return t.answered(false, lastLine(t.c.Heard()))
+	case t.c.Failure() == nil && refusal(lastLine(t.heard(0))):
+		return t.answered(false, lastLine(t.heard(0)))
 	}
 	if err != nil {
 		return t.broken(err)
@@ -192,7 +192,7 @@ func (t *transfer) extended() error {
 	t.dialled() // those of the login are no concern here
 	entries, err := guarded(t.session, func() ([]*ftp.Entry, error) { return t.lib.List("") })
 	way := "EPSV"
-	if heardCode(t.c.Heard()[before:], "227") != "" {
+	if heardCode(t.heard(before), "227") != "" {
 		way = "PASV, since EPSV was refused"
 	}
 	return t.listed(way, len(entries), err, t.dialled())
@@ -205,7 +205,7 @@ func (t *transfer) listed(way string, entries int, err error, conns []*dataConn)
 		if errors.Is(err, ErrPanicked) || errors.Is(err, ErrStuck) || t.c.Failure() != nil {
 			return t.because(err)
 		}
-		t.add("data-channel", audit.Fail, want, err.Error()+"; the last word was "+lastLine(t.c.Heard()))
+		t.add("data-channel", audit.Fail, want, err.Error()+"; the last word was "+lastLine(t.heard(0)))
 	} else {
 		t.add("data-channel", audit.Pass, want, fmt.Sprintf("%d entries", entries))
 	}

@@ -2,6 +2,7 @@ package login
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -156,6 +157,34 @@ func TestHostileServers(t *testing.T) {
 	if most := uint64(256 << 20); m.HeapInuse > most {
 		t.Errorf("%d bytes in use", m.HeapInuse)
 	}
+}
+
+// A library that comes to no end is not called again, and what it hears is not read beside it.
+func TestStuckLibraryIsLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		caller := wire.Caller{Transport: wiretest.Only(func(c net.Conn) { io.Copy(c, c) })}
+		c, err := caller.Open(t.Context(), wire.Endpoint{Addr: home})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &session{caller: caller, c: c}
+		lib, let := c.Conn(nil), make(chan struct{})
+		err = s.guard(func() error {
+			io.WriteString(lib, "word")
+			_, err := io.ReadFull(lib, make([]byte, 4))
+			<-let
+			return err
+		})
+		if !errors.Is(err, ErrStuck) || len(s.heard(0)) != 0 {
+			t.Errorf("%v, and %q is heard", err, s.heard(0))
+		}
+		if err := s.guard(func() error { t.Error("it is called again"); return nil }); !errors.Is(err, ErrStuck) {
+			t.Error(err)
+		}
+		close(let)
+		c.Close()
+		time.Sleep(wiretest.Longest)
+	})
 }
 
 // FuzzTry: whatever a server says, to whoever logs in.

@@ -55,7 +55,7 @@ func (s *session) pop3() error {
 		}
 		return c, err
 	})
-	last := lastLine(s.c.Heard())
+	last := lastLine(s.heard(0))
 	switch {
 	case err != nil && s.c.Failure() == nil && strings.HasPrefix(last, "-ERR"):
 		return s.answered(false, last)
@@ -110,7 +110,7 @@ func (s *session) pop3Mailbox(c *pop3.Conn) error {
 
 // pop3Step judges a command: refused, or answered in another way than it may be.
 func (s *session) pop3Step(kind, expected string, err error) error {
-	last := lastLine(s.c.Heard())
+	last := lastLine(s.heard(0))
 	switch {
 	case err == nil:
 		s.add(kind, audit.Pass, expected, "answered")

@@ -30,6 +30,7 @@ type session struct {
 	during  string // what is tried, for who reads of its failure
 	kind    string // of the finding that it would give
 	decided bool   // whether the login was accepted is known
+	stuck   bool   // a library is still at it: whatever it has is its own
 }
 
 var (
@@ -177,13 +178,26 @@ func (s *session) guard(f func() error) error {
 	return err
 }
 
-// guarded calls a library, as [Guard] does.
-func guarded[T any](s *session, f func() (T, error)) (T, error) {
+// guarded calls a library, as [Guard] does, unless it is still at what it was called for.
+func guarded[T any](s *session, f func() (T, error)) (told T, err error) {
+	if s.stuck {
+		return told, ErrStuck
+	}
 	whole := s.caller.Limits.Whole
 	if whole == 0 {
 		whole = wire.DefaultLimits.Whole
 	}
-	return Guard(whole+time.Second, f)
+	told, err = Guard(whole+time.Second, f)
+	s.stuck = errors.Is(err, ErrStuck)
+	return told, err
+}
+
+// heard is what the server has said from there on, nothing where a library still listens.
+func (s *session) heard(from int) []byte {
+	if s.stuck {
+		return nil
+	}
+	return s.c.Heard()[from:]
 }
 
 // Guard calls a library and returns what it tells: a panic becomes [ErrPanicked], and a call
