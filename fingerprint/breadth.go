@@ -28,6 +28,7 @@ var needNoLiteral = map[string]string{
 	"http-x-transmission-session-id":        "only this product sends the header",
 	"http-x-varnish":                        "only this product sends the header",
 	"proxy-x-bluecoat-via":                  "only this product sends the header",
+	"zabbix-version":                        "a whole answer in the protocol of this product",
 }
 
 // minLiteral is how long the literal must be that each match contains, in bytes.

@@ -37,6 +37,8 @@ func (irc) Recognize(greeting []byte) Likeness {
 		return Sure
 	case verb == "NOTICE" && bytes.Contains(line, []byte("***")):
 		return Sure
+	case verb == "NOTICE" && line[0] == ':' && bytes.Contains(line, []byte(" NOTICE * :")):
+		return Sure // to a client that has no name yet
 	case verb == "020", verb == "451":
 		return Sure
 	case verb == "ERROR" && bytes.HasPrefix(line, []byte("ERROR :")):

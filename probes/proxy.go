@@ -301,7 +301,9 @@ func (w webAnswers) ofProxy() bool {
 	case w.connect.status()/100 == 2, w.tunnel:
 		return true
 	case w.connect.status() == 500 && w.connect.ownReason():
-		return true // "500 Unable to connect": it tried
+		// "500 Unable to connect": it tried. Who answers 500 for its own page too, with
+		// another complaint, dislikes our questions.
+		return w.origin.status() != 500 || bytes.Equal(w.origin.reason(), w.connect.reason())
 	case w.origin.status() == 400 && (w.absolute.refusedAsProxy() || w.connect.refusedAsProxy()):
 		return true
 	case w.connect.status() == 403 && w.connect.field("Via") != nil && w.origin == nil:

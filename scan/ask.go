@@ -11,11 +11,12 @@ import (
 )
 
 const (
-	mostConnections = 16                      // to one endpoint, whatever happens; only a port that says nothing gets near it
+	mostConnections = 22                      // to one endpoint, whatever happens; only a port that hangs up on everything gets near it
 	silenceBudget   = 8 * time.Second         // for everything on a port that says nothing
 	questionReply   = 1500 * time.Millisecond // for the answer to the first questions, to which most servers answer
 	handshakeReply  = 2500 * time.Millisecond // for a handshake that was only a guess: it costs the server more than an answer
 	guessReply      = 350 * time.Millisecond  // beyond four round trips: for the answer to each later guess
+	hungUpListen    = 1 * time.Second         // for the greeting of a server that hangs up on those who speak before it (x11vnc: 0.1 to 0.3 s)
 )
 
 // ask puts questions to a silent server: first what is promised, then what most servers
@@ -47,7 +48,7 @@ func (w *walk) ask(c *call, security wire.Security) {
 		}
 		w.asked++
 		answered := w.question(c, p, security)
-		if !answered && w.late == nil && !inside && c.seen.Failure != nil && c.seen.Failure.Kind == wire.Timeout {
+		if !answered && w.late == nil && !inside && timedOut(c) {
 			// Somebody may only be slow to greet: one connection stays listening from here.
 			w.late = w.connect(security, "left listening while others ask")
 		}
@@ -57,7 +58,7 @@ func (w *walk) ask(c *call, security wire.Security) {
 			break
 		}
 		if answered {
-			if !w.settled && !inside && w.service.Protocol == "" {
+			if !w.settled && !inside && w.service.Protocol == "" && !w.named {
 				// Servers of TLS complain in words of their own protocol, or of their library.
 				w.askTLS("the answer is nobody's, and may be a complaint about words in the clear")
 			}
@@ -67,9 +68,21 @@ func (w *walk) ask(c *call, security wire.Security) {
 	if c != nil {
 		w.hangUp(c, nil)
 	}
-	if !w.settled && w.late != nil {
-		w.listenLate(security)
+	switch left := silenceBudget - time.Since(w.service.Started); {
+	case w.settled:
+	case w.late != nil:
+		w.listenLate(security, left)
+	case !w.words && !inside && w.asked > 0 && w.ctx.Err() == nil:
+		// It hung up on every question: maybe because it was about to greet.
+		w.late = w.usable(w.connect(security, "it hangs up on questions, and is left to speak first"))
+		if w.late != nil {
+			w.listenLate(security, min(left, hungUpListen))
+		}
 	}
+}
+
+func timedOut(c *call) bool {
+	return c.seen.Failure != nil && c.seen.Failure.Kind == wire.Timeout
 }
 
 // question lets a probe ask, and has everybody overhear the answer. It says whether
@@ -132,10 +145,12 @@ func (w *walk) overhear(c *call, answer []byte, asked string, security wire.Secu
 	if w.service.Protocol == "" {
 		// Late unasked words look like an answer: signatures know which they are.
 		key := "tcp.answer"
-		if len(w.signatures.Append(nil, fingerprint.Evidence{Key: "tcp.greeting", Text: trimLineEnd(answer[:min(len(answer), 2<<10)])})) > 0 {
+		text := trimLineEnd(answer[:min(len(answer), mostKept)])
+		if len(w.signatures.Append(nil, fingerprint.Evidence{Key: "tcp.greeting", Text: text})) > 0 {
 			key = "tcp.greeting"
 		}
 		keep(c.seen, key, answer)
+		_, w.named = fingerprint.Best(w.signatures.Append(nil, fingerprint.Evidence{Key: key, Text: text}), "protocol")
 	}
 }
 
@@ -185,6 +200,9 @@ func (w *walk) questions(security wire.Security) []string {
 		if i == 0 && security == wire.Plain {
 			order = append(order, "tls")
 		}
+	}
+	if security == wire.Plain {
+		order = append(order, rarely...)
 	}
 	return order
 }
@@ -247,9 +265,8 @@ func (w *walk) replyTime(c *call) time.Duration {
 }
 
 // listenLate gives the connection that was left listening the rest of the time.
-func (w *walk) listenLate(security wire.Security) {
+func (w *walk) listenLate(security wire.Security, left time.Duration) {
 	c := w.late
-	left := silenceBudget - time.Since(w.service.Started)
 	words, _ := c.Listen(max(left, time.Millisecond))
 	if len(words) == 0 {
 		return // hung up by the caller

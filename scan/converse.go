@@ -102,10 +102,13 @@ func (w *walk) contained(part func()) {
 	part()
 }
 
+// mostKept bounds words that nobody understands, in bytes: what Ganglia's XML says of itself
+// stands behind 2.5 KiB of its DTD.
+const mostKept = 4 << 10
+
 // keep notes words that nobody understands, a line end alone included.
 func keep(o *probes.Observation, key string, words []byte) {
-	const most = 2 << 10 // bytes
-	words = words[:min(len(words), most)]
+	words = words[:min(len(words), mostKept)]
 	if len(trimLineEnd(words)) == 0 {
 		o.Evidence = append(o.Evidence, fingerprint.Evidence{Key: key, Text: words, TLS: o.Security == wire.TLS})
 		return

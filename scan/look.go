@@ -77,6 +77,7 @@ type walk struct {
 	wantsTLS bool     // an answer said that TLS is spoken here
 	late     *call    // a connection left listening while others ask
 	words    bool     // something was heard, TLS aside
+	named    bool     // a signature knows the answer of a protocol that no probe speaks
 	standing []*call  // connections that were not hung up
 }
 
@@ -278,6 +279,7 @@ func (w *walk) greeted(c *call, words []byte, security wire.Security) {
 		}
 	}
 	const mostTries = 3
+	mute := false
 	ranked := w.recognise(words, "", w.service.Expected)
 	for i, next := range ranked {
 		name := next.probe.Info().Name
@@ -293,7 +295,13 @@ func (w *walk) greeted(c *call, words []byte, security wire.Security) {
 			}
 			c.Listen(w.options.Patience)
 		}
+		if mute {
+			c.FirstReplyWithin(questionReply + 4*c.RoundTrip())
+		}
+		heard := len(c.Heard())
 		w.letSpeak(c, next.probe, w.lookalike(next))
+		// Who let the first words wait in vain is not waited for as long again.
+		mute = mute || timedOut(c) && len(c.Heard()) == heard
 		c = nil
 		if w.settled {
 			if !w.service.Confirmed && w.service.Declined && i+1 < len(ranked) && ranked[i+1].like == next.like {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"herald/wire"
 	"herald/wire/wiretest"
@@ -93,5 +94,73 @@ func TestIdentificationWithoutMore(t *testing.T) {
 	})
 	if s.Protocol != "ssh" || s.Confirmed || s.Claim("version") != "9.2p1" || s.Connections != 1 {
 		t.Errorf("told as %q, confirmed %v, version %q, %d connections, %v", s.Protocol, s.Confirmed, s.Claim("version"), s.Connections, s.Failure)
+	}
+}
+
+// Servers built on libvncserver give their client a moment to speak first, as a web browser
+// would, and hang up on what they do not know: asked nothing, they greet.
+func TestHangsUpOnWhoeverSpeaksBeforeTheGreeting(t *testing.T) {
+	s := lookInMemory(t, func(c net.Conn) {
+		c.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+		buf := make([]byte, 4096)
+		if _, err := c.Read(buf); err == nil {
+			return
+		}
+		c.SetReadDeadline(time.Time{})
+		c.Write([]byte("RFB 003.008\n"))
+		if n, err := c.Read(buf); err == nil && string(buf[:n]) == "RFB 003.008\n" {
+			c.Write([]byte("\x01\x01"))
+			io.Copy(io.Discard, c)
+		}
+	})
+	if s.Protocol != "vnc" || !s.Confirmed || s.Duration > time.Second {
+		t.Errorf("told as %q after %s, steps %v", s.Protocol, s.Duration, s.Steps)
+	}
+}
+
+// Who hangs up on every question costs a second more than its answers, and no more.
+func TestHangsUpOnEveryQuestion(t *testing.T) {
+	s := lookInMemory(t, func(c net.Conn) { c.Read(make([]byte, 4096)) })
+	if s.Verdict != Silent || s.Duration > 1500*time.Millisecond || s.Connections > mostConnections {
+		t.Errorf("verdict %s after %s and %d connections, steps %v", s.Verdict, s.Duration, s.Connections, s.Steps)
+	}
+}
+
+// A filter of mail knows no other words than its own, and hangs up on all others.
+func TestAskedRarely(t *testing.T) {
+	s := lookInMemory(t, func(c net.Conn) {
+		buf := make([]byte, 4096)
+		n, err := c.Read(buf)
+		if err == nil && n == 17 && buf[4] == 'O' {
+			c.Write([]byte("\x00\x00\x00\rO\x00\x00\x00\x06\x00\x00\x01\x11\x00\x10\x07\x02"))
+			c.Read(buf)
+		}
+	})
+	if s.Protocol != "milter" || !s.Confirmed || s.Duration > time.Second {
+		t.Errorf("told as %q after %s, steps %v", s.Protocol, s.Duration, s.Steps)
+	}
+}
+
+// A greeting without a word fits three protocols; where the first gets no answer at all, the
+// others do not wait as long.
+func TestGreetsWithoutAWordAndIsMute(t *testing.T) {
+	s := lookInMemory(t, func(c net.Conn) {
+		c.Write([]byte("220 hello\r\n"))
+		io.Copy(io.Discard, c)
+	})
+	if s.Verdict != Unknown || s.Connections != 3 || s.Duration > 10*time.Second {
+		t.Errorf("verdict %s after %s, %d connections, steps %v", s.Verdict, s.Duration, s.Connections, s.Steps)
+	}
+}
+
+// An answer in a protocol that no probe speaks, and a signature knows, is no complaint about
+// words in the clear.
+func TestNamedByItsAnswer(t *testing.T) {
+	s := lookInMemory(t, func(c net.Conn) {
+		c.Read(make([]byte, 4096))
+		c.Write([]byte("ICAP/1.0 400 Bad request\r\nServer: C-ICAP/0.5.10\r\nConnection: close\r\n\r\n"))
+	})
+	if s.Protocol != "icap" || s.Claim("product") != "c-icap" || s.Claim("version") != "0.5.10" || s.Connections != 1 {
+		t.Errorf("told as %q %q %q, %d connections, steps %v", s.Protocol, s.Claim("product"), s.Claim("version"), s.Connections, s.Steps)
 	}
 }

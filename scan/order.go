@@ -88,3 +88,8 @@ func promises(promised []Expected, protocol string) bool {
 var guesses = []string{
 	"http", "line", "ldap", "dns", "smb", "mqtt", "socks5", "postgresql", "x11", "mongodb", "mssql", "rdp", "socks4",
 }
+
+// rarely are asked last, of servers that hung up on all the others: there a question more
+// takes no time, while a port that says nothing has used up its own by then. What a
+// stranger's question could harm is not among them.
+var rarely = []string{"git", "epmd", "stomp", "zabbix", "milter"}
