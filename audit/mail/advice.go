@@ -49,6 +49,11 @@ var advice = map[string]map[string]string{
 		"Sendmail":            "Sendmail: look for TLS_Clt or VERIFY in /etc/mail/access, and confAUTH_OPTIONS",
 		"Courier Mail Server": "Courier, esmtpd: ESMTP_TLS_REQUIRED=0",
 	},
+	"size": {
+		"":        "refuse what SIZE= announces beyond the limit: a proxy that answers MAIL by itself has to know the limit of the server behind it",
+		"Postfix": "Postfix, main.cf: message_size_limit is what it offers and refuses by; look for a proxy or a filter before it that answers MAIL by itself",
+		"Exim":    "Exim, main section: message_size_limit is what it offers and refuses by; look for a proxy before it that answers MAIL by itself",
+	},
 	"starttls-imap": {
 		"":        "give the server a certificate and have it offer STARTTLS, or close the port and serve 993 alone (RFC 8314, 4.1)",
 		"Dovecot": "Dovecot: ssl = required, ssl_server_cert_file and ssl_server_key_file (2.4), ssl_cert and ssl_key (2.3)",

@@ -1,7 +1,9 @@
 package mail
 
 import (
+	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -74,7 +76,7 @@ func (t *talk) smtp(hello string, tx *transaction) {
 	if tx != nil && tx.unsure && t.s.custom() != 25 {
 		tx = nil
 	}
-	if tx != nil && !t.transact(tx) {
+	if tx != nil && !t.transact(tx, offered) {
 		return
 	}
 	t.ask("quit", "QUIT", smtpReply)
@@ -96,7 +98,7 @@ func (t *talk) sendInClear(tx *transaction) bool {
 }
 
 // transact is the transaction's part; false where the conversation is over.
-func (t *talk) transact(tx *transaction) bool {
+func (t *talk) transact(tx *transaction, offered []string) bool {
 	at := ""
 	if tx.domain != "" {
 		at = "@" + tx.domain
@@ -118,9 +120,24 @@ func (t *talk) transact(tx *transaction) bool {
 	if _, err := t.ask("rset", "RSET", smtpReply); err != nil {
 		return false
 	}
+	if n := sizeLimit(offered); n > 0 {
+		if accepted(t.ask("mail-size", fmt.Sprintf("MAIL FROM:<> SIZE=%d", n+1), smtpReply)) {
+			t.ask("rset", "RSET", smtpReply)
+		}
+	}
 	t.ask("vrfy", "VRFY "+tx.random+at, smtpReply)
 	t.ask("expn", "EXPN "+tx.random, smtpReply)
 	return t.c.Failure() == nil
+}
+
+// sizeLimit is the limit that a server names with SIZE, in bytes (RFC 1870, 3); 0 without.
+func sizeLimit(offered []string) uint64 {
+	value, _ := parameter(offered, "SIZE")
+	n, err := strconv.ParseUint(value, 10, 63)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // openPlain begins a PLAIN exchange and cancels it where the server goes along (RFC 4954,

@@ -20,6 +20,7 @@ var smtpChecks = []Check{
 	{"X8", "smtp", "EXPN tells nothing", Medium, "RFC 5321, 7.3", "EXPN is refused", (*judge).expn},
 	{"X9", "smtp", "the size limit is sound", Low, "RFC 1870, 3", "SIZE is a number, of 10 MB or more, and the same on 465 and 587", (*judge).size},
 	{"X10", "smtp", "extensions do not contradict each other", Low, "RFC 6531, 3.1; RFC 3030, 3", "SMTPUTF8 comes with 8BITMIME, BINARYMIME with CHUNKING", (*judge).extensions},
+	{"E10", "smtp", "the size limit is kept to", Low, "RFC 1870, 6.1", "MAIL FROM that announces one byte more than SIZE allows is answered with 552, before the message is sent", (*judge).sizeRefused},
 }
 
 // source is our address as the server sees it, as far as that is known, and whether it is
@@ -264,6 +265,30 @@ func (j *judge) size() {
 			if b, ok := by[587]; ok && a != b {
 				j.warn(host, "465 says %s and 587 says %s", cmp.Or(a, "nothing"), cmp.Or(b, "nothing")).fix("give both ports one limit")
 			}
+		}
+	}
+}
+
+func (j *judge) sizeRefused() {
+	for _, s := range j.exchangers() {
+		step := s.Any("mail-size")
+		if step == nil {
+			continue
+		}
+		said := "> " + step.Said
+		switch c := code(step.Reply); {
+		case c/100 == 2:
+			j.warn(s.Where(), "a message that is too large is not refused when it is announced, but once it is sent").with(said, "< "+step.Reply).fix("%s", j.mend(s, "size"))
+		case c == 552 || c/100 == 5 && strings.Contains(step.Reply, "5.3.4"): // RFC 3463, 3.4: too big for the system
+			j.pass(s.Where(), "refused: %s", firstLine(step.Reply))
+		case aboutUs(step.Reply):
+			j.unknown(s.Where(), nextAboutUs(s, step.Reply), "it refuses us, whatever the size is: %s", firstLine(step.Reply)).with(said)
+		case c == 501 || c == 504 || c == 555: // RFC 5321, 4.1.1.11
+			j.fail(s.Where(), "SIZE is offered, and not known as a parameter of MAIL: %s", firstLine(step.Reply)).with(said).fix("update the server, or look for a proxy that adds SIZE to its list")
+		case c/100 == 4:
+			j.unknown(s.Where(), nextDeferred(step.Reply), "put off: %s", firstLine(step.Reply)).with(said)
+		default:
+			j.unknown(s.Where(), "see in the server's log why", "refused, and whether for its size does not show: %s", firstLine(step.Reply)).with(said)
 		}
 	}
 }

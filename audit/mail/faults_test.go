@@ -233,6 +233,14 @@ var faults = []struct {
 		w.replace(t, "autoconfig IN A", "autodiscover IN CNAME autodiscover.outlook.com.\nautoconfig IN A")
 		w.zone += "outlook.com. 60 IN SOA ns.outlook.com. h.outlook.com. 1 1 1 1 1\nautodiscover.outlook.com. 60 IN A 192.0.2.80\n"
 	}, ""},
+	{"what is too large is not refused when announced", func(t *testing.T, w *world) { delete(w.servers[25].replies, "MAIL FROM:<> SIZE=20480001") }, "warn E10"},
+	{"SIZE is offered and not known", func(t *testing.T, w *world) {
+		w.servers[25].replies["MAIL FROM:<> SIZE"] = "555 5.5.4 Unsupported option: SIZE\r\n"
+		delete(w.servers[25].replies, "MAIL FROM:<> SIZE=20480001")
+	}, "fail E10"},
+	{"there is no room for what is too large", func(t *testing.T, w *world) {
+		w.servers[25].replies["MAIL FROM:<> SIZE=20480001"] = "452 4.3.1 Insufficient system storage\r\n"
+	}, "unknown E10"},
 	{"the server answers EHLO with 450", func(t *testing.T, w *world) { w.servers[25].replies["EHLO"] = "450 4.7.1 greylisted, come again\r\n" }, "unknown D14, unknown D18, unknown R11, unknown S1"},
 	{"the server never greets", func(t *testing.T, w *world) {
 		w.net.servers["192.0.2.25:25"] = func(c net.Conn) { c.Close() }
@@ -406,6 +414,7 @@ var faults = []struct {
 		for _, k := range []string{"EHLO", "tls EHLO"} {
 			w.servers[25].replies[k] = strings.Replace(w.servers[25].replies[k], "20480000", "1000000", 1)
 		}
+		w.servers[25].replies["MAIL FROM:<> SIZE=1000001"] = "552 5.3.4 Message size exceeds fixed limit\r\n"
 	}, "warn X9"},
 	{"SMTPUTF8 without 8BITMIME", func(t *testing.T, w *world) {
 		for _, k := range []string{"EHLO", "tls EHLO"} {

@@ -268,7 +268,7 @@ func goodServers(config *tls.Config) map[uint16]*server {
 		return map[string]string{
 			"EHLO": fmt.Sprintf(ehlo, clear), "tls EHLO": fmt.Sprintf(ehlo, inside),
 			"AUTH": "530 5.7.0 Must issue a STARTTLS command first\r\n", "STARTTLS": "220 2.0.0 Ready to start TLS\r\n!TLS",
-			"MAIL": "250 2.1.0 Ok\r\n", "RCPT": "554 5.7.1 Relay access denied\r\n", "RCPT TO:<postmaster@good.test>": "250 2.1.5 Ok\r\n",
+			"MAIL": "250 2.1.0 Ok\r\n", "MAIL FROM:<> SIZE=20480001": "552 5.3.4 Message size exceeds fixed limit\r\n", "RCPT": "554 5.7.1 Relay access denied\r\n", "RCPT TO:<postmaster@good.test>": "250 2.1.5 Ok\r\n",
 			"RCPT TO:<abuse@good.test>": "250 2.1.5 Ok\r\n", "RCPT TO:<no-such-user": "550 5.1.1 User unknown\r\n", "RSET": "250 2.0.0 Ok\r\n",
 			"VRFY": "502 5.5.1 VRFY command is disabled\r\n", "EXPN": "502 5.5.2 Error: command not recognized\r\n", "NOOP": "250 2.0.0 Ok\r\n", "QUIT": "221 2.0.0 Bye\r\n",
 		}

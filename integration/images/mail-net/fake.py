@@ -153,6 +153,7 @@ class Session:
                 self.send("503 5.0.0 not now")
             self.send("221 2.0.0 bye")
             return
+        limit = 0
         while True:
             verb, _, rest = self.line().partition(" ")
             verb = verb.upper()
@@ -161,6 +162,7 @@ class Session:
                 listed = [self.answer("name", name)] + self.capabilities(
                     ["PIPELINING", "SIZE 52428800", "8BITMIME", "ENHANCEDSTATUSCODES", "SMTPUTF8", "CHUNKING"],
                     [], auth, "STARTTLS")
+                limit = next((int(c[5:]) for c in listed if c.startswith("SIZE ") and c[5:].isdigit()), 0)
                 self.send(*["250-" + c for c in listed[:-1]], "250 " + listed[-1])
             elif verb == "STARTTLS":
                 self.upgrade("220 2.0.0 go ahead", "502 5.5.1 not here" if self.starttls != "refused" else "454 4.7.0 TLS is not available")
@@ -172,6 +174,8 @@ class Session:
                 self.send("530 5.7.0 authenticate first")
             elif verb == "MAIL" and not self.secure and "mail-clear" in self.options.get("answers", {}):
                 self.send(self.answer("mail-clear", ""))
+            elif verb == "MAIL" and limit and self.announced(rest) > limit:
+                self.send(self.answer("mail-size", "552 5.3.4 message size exceeds the limit"))
             elif verb == "MAIL" and rest.upper().startswith("FROM:<>"):
                 self.send(self.answer("mail-null", "250 2.1.0 ok"))
             elif verb == "QUIT":
@@ -184,6 +188,10 @@ class Session:
                     "EXPN": self.answer("expn", "502 5.5.1 no lists are told"),
                     "DATA": "554 5.5.1 this server takes no message", "HELP": "214 2.0.0 RFC 5321",
                 }.get(verb, "500 5.5.2 what?"))
+
+    def announced(self, rest):
+        size = rest.upper().partition(" SIZE=")[2].partition(" ")[0]
+        return int(size) if size.isdigit() else 0
 
     def recipient(self, rest):
         address = rest.partition("<")[2].partition(">")[0].lower()
