@@ -85,15 +85,18 @@ func (b *imapBox) enter() *Halt {
 		case tagged(reply) != "OK":
 			return &Halt{Stage: "tls", Words: lastReply(reply), Refused: true}
 		}
-		err = k.startTLS()
-		b.noteTLS(c, s, err)
-		if err != nil {
-			return halted("tls", s.Failure)
+		if h := b.upgrade(k); h != nil {
+			return h
 		}
 	}
 	if h := b.mayBeTold(c, b.call); h != nil {
 		return h
 	}
+	return b.logIn()
+}
+
+// logIn hands the connection to the library, which logs in.
+func (b *imapBox) logIn() *Halt {
 	pushes := b.pushes
 	b.client = imapclient.New(b.conn, &imapclient.Options{UnilateralDataHandler: &imapclient.UnilateralDataHandler{
 		Mailbox: func(data *imapclient.UnilateralDataMailbox) {
@@ -105,7 +108,7 @@ func (b *imapBox) enter() *Halt {
 			}
 		},
 	}})
-	b.caps, halt = imapAsked(b, "login", "LOGIN "+wire.Masked, func() (imap.CapSet, error) {
+	caps, halt := imapAsked(b, "login", "LOGIN "+wire.Masked, func() (imap.CapSet, error) {
 		caps := b.client.Caps() // nil where it could not be asked
 		var err error
 		switch {
@@ -121,6 +124,7 @@ func (b *imapBox) enter() *Halt {
 		}
 		return b.client.Caps(), nil
 	})
+	b.caps = caps
 	return halt
 }
 

@@ -84,10 +84,8 @@ func (b *popBox) session(do func(*popVisit) *Halt) *Halt {
 		case !positive(reply):
 			return &Halt{Stage: "tls", Words: firstLine(reply), Refused: true}
 		}
-		err = k.startTLS()
-		b.noteTLS(c, s, err)
-		if err != nil {
-			return halted("tls", s.Failure)
+		if h := b.upgrade(k); h != nil {
+			return h
 		}
 	}
 	h := b.mayBeTold(c, b.call)

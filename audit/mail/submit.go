@@ -42,56 +42,16 @@ func (t *trip) send(to *call, p *Probe) {
 
 // dialogue is the conversation up to the message's acceptance.
 func (t *trip) dialogue(k *talk, to *call, p *Probe) *Halt {
-	c, s := k.c, k.s
-	// expect is a question that must be answered with a code.
-	expect := func(stage string, want int, reply string, err error) *Halt {
-		switch {
-		case s.Failure != nil:
-			return halted(stage, s.Failure)
-		case err != nil:
-			return &Halt{Stage: stage, Words: err.Error()}
-		case code(reply) != want:
-			return &Halt{Stage: stage, Words: lastReply(reply), Refused: true}
-		}
-		return nil
-	}
-	c.Listen(0)
-	reply, err := k.hear("greeting", "", time.Now().Add(-c.Elapsed()), smtpReply)
-	if h := expect("greeting", 220, reply, err); h != nil {
-		return h
-	}
-	hello := cmp.Or(c.Manners().Hello, addressLiteral(c.Local()))
-	greet := func() ([]string, *Halt) {
-		reply, err := k.ask("ehlo", "EHLO "+hello, smtpReply)
-		return probes.SMTPExtensions([]byte(reply)), expect("hello", 250, reply, err)
-	}
-	offered, h := greet()
+	offered, h := t.hello(k, p)
 	if h != nil {
 		return h
 	}
-	if c.TLS() == nil && (!p.Outside || has(offered, "STARTTLS")) {
-		if !has(offered, "STARTTLS") {
-			return &Halt{Stage: "tls", Words: "STARTTLS is not offered: no password is said", Refused: true}
-		}
-		reply, err := k.ask("starttls", "STARTTLS", smtpReply)
-		if h := expect("tls", 220, reply, err); h != nil {
-			return h
-		}
-		err = k.startTLS()
-		t.noteTLS(c, s, err)
-		if h := expect("tls", 220, reply, err); h != nil {
-			return h
-		}
-		if offered, h = greet(); h != nil {
-			return h
-		}
-	}
-	from, envelope := sender(c), ""
+	from, envelope := sender(k.c), ""
 	if !p.Outside {
-		if h := t.mayBeTold(c, to); h != nil {
+		if h := t.mayBeTold(k.c, to); h != nil {
 			return h
 		}
-		if h := t.logIn(k, s.mechanisms(true)); h != nil {
+		if h := t.logIn(k, k.s.mechanisms(true)); h != nil {
 			return h
 		}
 		if t.out.Nothing != "" {
@@ -104,26 +64,77 @@ func (t *trip) dialogue(k *talk, to *call, p *Probe) *Halt {
 	if has(offered, "SIZE") {
 		size = fmt.Sprintf(" SIZE=%d", len(message)) // RFC 1870, 3
 	}
-	reply, err = k.ask("mail", "MAIL FROM:<"+envelope+">"+size, smtpReply)
-	if h := expect("mail", 250, reply, err); h != nil {
+	if h := t.transaction(k, envelope, size); h != nil {
+		return h
+	}
+	return t.message(k, p, message)
+}
+
+// hello hears the greeting and introduces us, under TLS where there is a password to be said, or
+// the server offers it. It returns the extensions that are offered there.
+func (t *trip) hello(k *talk, p *Probe) ([]string, *Halt) {
+	k.c.Listen(0)
+	reply, err := k.hear("greeting", "", time.Now().Add(-k.c.Elapsed()), smtpReply)
+	if h := k.expect("greeting", 220, reply, err); h != nil {
+		return nil, h
+	}
+	name := cmp.Or(k.c.Manners().Hello, addressLiteral(k.c.Local()))
+	greet := func() ([]string, *Halt) {
+		reply, err := k.ask("ehlo", "EHLO "+name, smtpReply)
+		return probes.SMTPExtensions([]byte(reply)), k.expect("hello", 250, reply, err)
+	}
+	offered, h := greet()
+	switch {
+	case h != nil:
+		return nil, h
+	case k.c.TLS() != nil, p.Outside && !has(offered, "STARTTLS"):
+		return offered, nil
+	case !has(offered, "STARTTLS"):
+		return nil, &Halt{Stage: "tls", Words: "STARTTLS is not offered: no password is said", Refused: true}
+	}
+	reply, err = k.ask("starttls", "STARTTLS", smtpReply)
+	if h := k.expect("tls", 220, reply, err); h != nil {
+		return nil, h
+	}
+	if h := t.upgrade(k); h != nil {
+		return nil, h
+	}
+	return greet()
+}
+
+// transaction says sender and recipient, and has the server wait for the message.
+func (t *trip) transaction(k *talk, envelope, size string) *Halt {
+	reply, err := k.ask("mail", "MAIL FROM:<"+envelope+">"+size, smtpReply)
+	if h := k.expect("mail", 250, reply, err); h != nil {
 		return h
 	}
 	reply, err = k.ask("rcpt", "RCPT TO:<"+t.out.Mailbox+">", smtpReply)
 	if code(reply) == 251 { // RFC 5321, 3.4: not ours, and forwarded
 		reply = "250" + reply[3:]
 	}
-	if h := expect("rcpt", 250, reply, err); h != nil {
+	if h := k.expect("rcpt", 250, reply, err); h != nil {
 		return h
 	}
 	reply, err = k.ask("data", "DATA", smtpReply)
-	if h := expect("data", 354, reply, err); h != nil {
-		return h
+	return k.expect("data", 354, reply, err)
+}
+
+// expect says why a stage is over where the reply has not the code that is wanted, nil where it
+// has.
+func (t *talk) expect(stage string, want int, reply string, err error) *Halt {
+	switch {
+	case t.s.Failure != nil:
+		return halted(stage, t.s.Failure)
+	case err != nil:
+		return &Halt{Stage: stage, Words: err.Error()}
+	case code(reply) != want:
+		return &Halt{Stage: stage, Words: lastReply(reply), Refused: true}
 	}
-	return t.message(k, p, message, expect)
+	return nil
 }
 
 // message says the message and hears whether it was taken.
-func (t *trip) message(k *talk, p *Probe, message []byte, expect func(string, int, string, error) *Halt) *Halt {
+func (t *trip) message(k *talk, p *Probe, message []byte) *Halt {
 	began := time.Now()
 	t.sent.Lock()
 	p.Message, p.Said = message, began
@@ -144,7 +155,7 @@ func (t *trip) message(k *talk, p *Probe, message []byte, expect func(string, in
 		p.Accepted = time.Now()
 		return nil
 	}
-	h := expect("message", 250, reply, err)
+	h := k.expect("message", 250, reply, err)
 	if h.Refused {
 		p.Said = time.Time{} // it was not taken; without a reply nobody knows
 	}

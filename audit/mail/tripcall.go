@@ -89,6 +89,16 @@ func (t *trip) noteTLS(c *wire.Conversation, s *Service, err error) {
 	}
 }
 
+// upgrade begins TLS where the server has agreed to it.
+func (t *trip) upgrade(k *talk) *Halt {
+	err := k.startTLS()
+	t.noteTLS(k.c, k.s, err)
+	if err != nil {
+		return halted("tls", k.s.Failure)
+	}
+	return nil
+}
+
 // mayBeTold says why the password may not be said on this connection, nil where it may.
 func (t *trip) mayBeTold(c *wire.Conversation, to *call) *Halt {
 	state := c.TLS()
