@@ -150,6 +150,7 @@ func (c *compose) top() error {
 	})
 }
 
+// service makes a service of each container port that is published.
 func (c *compose) service(s types.ServiceConfig) error {
 	labels, err := c.labels(s)
 	if err != nil {
@@ -160,18 +161,16 @@ func (c *compose) service(s types.ServiceConfig) error {
 		return err
 	}
 	ports := publishedPorts(s, said)
-	for own, what := range said {
-		if !slices.ContainsFunc(ports, func(p published) bool { return p.own == own }) {
-			if slices.Contains(s.Expose, strconv.Itoa(int(own))) {
-				continue // other containers reach it; nobody here does
-			}
-			return c.errorAt(s.Name, what.path, "port %d is said to be something, and is not published", own)
-		}
-	}
 	var owns []uint16
 	for _, p := range ports {
 		if !slices.Contains(owns, p.own) {
 			owns = append(owns, p.own)
+		}
+	}
+	for _, own := range slices.Sorted(maps.Keys(said)) {
+		exposed := slices.Contains(s.Expose, strconv.Itoa(int(own))) // other containers reach it; nobody here does
+		if !slices.Contains(owns, own) && !exposed {
+			return c.errorAt(s.Name, said[own].path, "port %d is said to be something, and is not published", own)
 		}
 	}
 	for _, own := range owns {
@@ -188,20 +187,25 @@ func (c *compose) service(s types.ServiceConfig) error {
 			x.Expect = guess(own, s.Image)
 			x.Line, x.Col = c.place(s.Name, "ports")
 		}
-		for _, p := range ports {
-			if p.own != own {
-				continue
-			}
-			if p.port == 0 {
-				x.Unplaced = p.text
-				continue
-			}
-			x.Exposed = x.Exposed || p.everywhere && labels["published"] == ""
+		x.publish(own, ports, labels["published"] == "everywhere")
+		c.file.Services = append(c.file.Services, x)
+	}
+	return nil
+}
+
+// publish gives a service the places at which one of the container's ports is reached; meant says
+// that all addresses of the machine may reach it.
+func (x *Service) publish(own uint16, ports []published, meant bool) {
+	for _, p := range ports {
+		switch {
+		case p.own != own:
+		case p.port == 0:
+			x.Unplaced = p.text
+		default:
+			x.Exposed = x.Exposed || p.everywhere && !meant
 			place := Place{Host: p.host, Port: p.port, Own: own}
 			place.Text = place.Key()
 			x.At = append(x.At, place)
 		}
-		c.file.Services = append(c.file.Services, x)
 	}
-	return nil
 }
