@@ -79,6 +79,7 @@ func TestKilledScanGoesOn(t *testing.T) {
 // A scan that is interrupted finishes what is under way, says where it stopped, and goes on
 // there; one that had just come to its end says nothing of that.
 func TestInterruptedScanSaysWhere(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	out, checkpoint := filepath.Join(dir, "found.jsonl"), filepath.Join(dir, "at")
 	var trouble bytes.Buffer
