@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -14,8 +15,8 @@ import (
 // A DNS server may say what it likes: the question ends in time, with few records, and never
 // as an answer that there is nothing.
 func TestNastyDNSServers(t *testing.T) {
-	const limit, slack = 200 * time.Millisecond, 30 * time.Second // the machine may be busy
-	cut := func(question []byte) []byte {                         // an answer that says it was cut
+	const slack = 30 * time.Second        // the machine may be busy
+	cut := func(question []byte) []byte { // an answer that says it was cut
 		m := new(dns.Msg)
 		if m.Unpack(question) != nil {
 			return nil
@@ -81,16 +82,16 @@ func TestNastyDNSServers(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel() // most of the time is spent waiting
 			server := serveNastyDNS(t, test.udp, max(1, test.many), test.tcp)
+			limit := time.Minute // of a busy machine: these answer
+			if slices.Contains(test.want, NoAnswer) {
+				limit = 200 * time.Millisecond
+			}
 			began := time.Now()
 			a := Server{Addrs: []netip.AddrPort{server}, Timeout: limit}.Lookup(t.Context(), "a.test", dns.TypeTXT)
 			if took := time.Since(began); took > 8*limit+slack {
 				t.Errorf("it takes %s", took)
 			}
-			ok := false
-			for _, status := range test.want {
-				ok = ok || a.Status == status
-			}
-			if !ok || len(a.Records) > mostRecords {
+			if !slices.Contains(test.want, a.Status) || len(a.Records) > mostRecords {
 				t.Errorf("told as %s with %d records, not as %v", a.Status, len(a.Records), test.want)
 			}
 		})
