@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"herald/probes"
+	"herald/resolve"
 	"herald/wire"
 )
 
@@ -26,6 +27,7 @@ var portChecks = []Check{
 
 func (j *judge) reachable() {
 	list := j.exchangers()
+	j.unnamed()
 	for _, s := range j.unreached {
 		switch {
 		case s.Failure.Kind == wire.Canceled:
@@ -61,6 +63,33 @@ func (j *judge) reachable() {
 				fix("let the server listen there, or remove the address from the DNS")
 		default:
 			j.fail(s.Where(), "does not accept connections: %s", s.Failure.Kind).fix("start the mail server, let it listen on this address, and open port 25 in the firewall")
+		}
+	}
+}
+
+// unnamed tells of hosts in the question that lead to no address: else nothing would be
+// wrong with a host whose name was mistyped.
+func (j *judge) unnamed() {
+	hosts := []string{}
+	if j.f.Question.Host != "" {
+		hosts = append(hosts, asciiName(j.f.Question.Host))
+	}
+	for _, text := range j.f.Question.Services {
+		if host, _, err := parseService(text); err == nil && !slices.Contains(hosts, host) {
+			hosts = append(hosts, host)
+		}
+	}
+	for _, host := range hosts {
+		if isAddress(host) {
+			continue
+		}
+		addrs, v4, v6 := resolve.Addresses(j.ctx, j.dns, host)
+		switch {
+		case len(addrs) > 0:
+		case v4.Absent() && v6.Absent():
+			j.fail(host, "has no address: nothing could be asked").fix("see whether the name is right; publish its address, or give it: --resolve %s=ADDRESS", host)
+		default:
+			j.unknown(host, "give its address: --resolve "+host+"=ADDRESS; or a DNS that knows it: --dns ADDRESS", "its address could not be looked up: nothing could be asked").with(v4.Reason, v6.Reason)
 		}
 	}
 }

@@ -241,6 +241,8 @@ var faults = []struct {
 	{"there is no room for what is too large", func(t *testing.T, w *world) {
 		w.servers[25].replies["MAIL FROM:<> SIZE=20480001"] = "452 4.3.1 Insufficient system storage\r\n"
 	}, "unknown E10"},
+	{"the host in question has no address", func(t *testing.T, w *world) { w.question = Question{Host: "mx9.good.test"} }, "fail R1"},
+	{"the service in question lies in no zone", func(t *testing.T, w *world) { w.question = Question{Services: []string{"mx1.elsewhere.test:25"}} }, "unknown R1"},
 	{"the server answers EHLO with 450", func(t *testing.T, w *world) { w.servers[25].replies["EHLO"] = "450 4.7.1 greylisted, come again\r\n" }, "unknown D14, unknown D18, unknown R11, unknown S1"},
 	{"the server never greets", func(t *testing.T, w *world) {
 		w.net.servers["192.0.2.25:25"] = func(c net.Conn) { c.Close() }
