@@ -25,38 +25,35 @@ func mechanisms(protocol string, list []string) []string {
 		if len(words) == 0 {
 			continue
 		}
-		name := strings.ToUpper(words[0])
-		switch protocol {
-		case "smtp", "lmtp":
-			if name == "AUTH" {
-				add(words[1:]...)
-			} else if first, ok := strings.CutPrefix(name, "AUTH="); ok { // before RFC 4954
-				add(first)
-				add(words[1:]...)
-			}
-		case "imap":
-			if m, ok := strings.CutPrefix(name, "AUTH="); ok {
-				add(m)
-			}
-			disabled = disabled || name == "LOGINDISABLED"
-		case "pop3", "sieve":
-			if name == "SASL" {
-				add(words[1:]...)
-			} else if name == "USER" && protocol == "pop3" {
-				add("USER")
-			}
-		case "nntp":
-			if name == "SASL" {
-				add(words[1:]...)
-			} else if name == "AUTHINFO" && slices.ContainsFunc(words[1:], func(w string) bool { return strings.EqualFold(w, "USER") }) {
-				add("USER")
-			}
-		}
+		add(mechanismsIn(protocol, words)...)
+		disabled = disabled || strings.EqualFold(words[0], "LOGINDISABLED")
 	}
 	if protocol == "imap" && !disabled {
 		add("LOGIN") // RFC 9051, 6.2.3: the command, unless LOGINDISABLED
 	}
 	return offered
+}
+
+// mechanismsIn are those that one capability offers: its name and its parameters.
+func mechanismsIn(protocol string, words []string) []string {
+	name, parameters := strings.ToUpper(words[0]), words[1:]
+	first, hasFirst := strings.CutPrefix(name, "AUTH=")
+	mail := protocol == "smtp" || protocol == "lmtp"
+	switch {
+	case mail && name == "AUTH":
+		return parameters
+	case mail && hasFirst: // before RFC 4954
+		return append([]string{first}, parameters...)
+	case protocol == "imap" && hasFirst:
+		return []string{first}
+	case (protocol == "pop3" || protocol == "sieve" || protocol == "nntp") && name == "SASL":
+		return parameters
+	case protocol == "pop3" && name == "USER":
+		return []string{"USER"}
+	case protocol == "nntp" && name == "AUTHINFO" && slices.ContainsFunc(parameters, func(w string) bool { return strings.EqualFold(w, "USER") }):
+		return []string{"USER"}
+	}
+	return nil
 }
 
 // hasMechanisms are the protocols whose capabilities tell how one can log in.
