@@ -375,16 +375,18 @@ func (j *judge) dmarcEffect() {
 // withTag is the record with another value of a tag, or without it where that is "".
 func withTag(text, tag, value string) string {
 	var parts []string
-	done := value == ""
+	done, add := value == "", !hasTag(text, tag)
 	for _, part := range strings.Split(strings.TrimRight(text, "; "), ";") {
-		if name, _, ok := strings.Cut(part, "="); ok && strings.TrimSpace(strings.ToLower(name)) == tag {
+		name, _, ok := strings.Cut(part, "=")
+		name = strings.ToLower(strings.TrimSpace(name))
+		if ok && name == tag {
 			if done {
 				continue
 			}
 			part, done = " "+tag+"="+value, true
 		}
 		parts = append(parts, part)
-		if strings.Join(strings.Fields(part), "") == "v=DMARC1" && !done && !hasTag(text, tag) {
+		if ok && name == "v" && add && !done {
 			parts, done = append(parts, " "+tag+"="+value), true
 		}
 	}

@@ -64,7 +64,7 @@ func TestDMARC(t *testing.T) {
 			ours := "no policy"
 			for _, f := range of(findings, "D17") {
 				if rest, ok := strings.CutPrefix(f.Text, "the effective policy is "); ok {
-					ours = strings.TrimRight(strings.Fields(rest)[0], ",:")
+					ours = strings.TrimRight(strings.Fields(rest)[0], ",:;")
 				}
 			}
 			_, at, record, _, _, err := dmarc.Lookup(t.Context(), silent, r, moxdns.Domain{ASCII: domain})
