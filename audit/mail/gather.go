@@ -159,8 +159,8 @@ type plan struct {
 
 	mu       sync.Mutex
 	services map[string]*Service
-	lanes    map[string]*sync.Mutex
-	doored   map[string]bool // hosts whose other ports are listened on
+	lanes    map[string]chan struct{} // full while a visit is under way
+	doored   map[string]bool          // hosts whose other ports are listened on
 }
 
 // domain asks what the domain publishes, and tests each promise.
@@ -309,16 +309,16 @@ func (p *plan) service(s *Service, reason string) {
 	s.Asked = []string{reason}
 	p.services[key] = s
 	if p.lanes == nil {
-		p.lanes = map[string]*sync.Mutex{}
+		p.lanes = map[string]chan struct{}{}
 	}
 	if p.lanes[lane] == nil {
-		p.lanes[lane] = new(sync.Mutex)
+		p.lanes[lane] = make(chan struct{}, 1)
 	}
 	turn := p.lanes[lane]
 	p.mu.Unlock()
 	p.all.Go(func() {
-		turn.Lock()
-		defer turn.Unlock()
+		turn <- struct{}{}
+		defer func() { <-turn }()
 		v := &visit{plan: p, s: s}
 		v.whole()
 		p.mu.Lock()
