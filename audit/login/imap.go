@@ -49,9 +49,7 @@ func (s *session) imap() error {
 		}
 		return errNoLogin // the library would say the password all the same
 	})
-	if !errors.Is(err, ErrStuck) {
-		defer func() { s.guard(client.Close) }()
-	}
+	defer func() { s.guard(client.Close) }()
 	var refused *imap.Error
 	switch {
 	case errors.Is(err, errNoLogin):
