@@ -30,10 +30,10 @@ func (j *judge) danes() {
 		case d.answer.Status == resolve.Unasked && len(d.answer.Name) == 0:
 		case d.answer.Status == resolve.Bogus && isMX(s) && d.insecureBase == "":
 			j.fail(s.Where(), "the TLSA records do not validate (bogus): senders that know DANE do not deliver").sev(Critical).with(d.answer.Reason).fix("mend the zone's signatures")
+		case !d.answer.Known() && d.answer.Status != resolve.Unasked && isMX(s) && d.insecureBase == "":
+			j.unknown(s.Where(), "ask again; if it stays, look at the zone's name servers", "TLSA %s could not be looked up: %s; while that lasts, senders that know DANE hold mail back (RFC 7672, 2.1.2)", bare(d.answer.Name), d.answer.Status).with(d.answer.Reason)
 		case !d.answer.Known():
-			if j.unresolved(s.Where(), d.answer); isMX(s) && d.insecureBase == "" && d.answer.Status != resolve.Unasked {
-				j.findings[len(j.findings)-1].Text += "; while that lasts, senders that know DANE hold mail back (RFC 7672, 2.1.2)"
-			}
+			j.unresolved(s.Where(), d.answer)
 		case d.answer.Absent():
 			if isMX(s) {
 				j.na(s.Where(), "no TLSA records")
